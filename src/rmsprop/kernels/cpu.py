@@ -1,0 +1,168 @@
+"""The rule on a CPU: one compiled pass over all tensors of a model, in one call.
+
+The tensors are taken end to end: element e of the model is element e - ends[k - 1] of the tensor k with ends[k - 1] ≤ e < ends[k]. Each
+thread gets one range of e, whatever the tensors' sizes.
+"""
+
+import hashlib
+import inspect
+import math
+import types
+import warnings
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numba
+import numpy as np
+from numba.core.errors import NumbaWarning
+
+from rmsprop import rule as _rule
+from rmsprop.kernels import memory
+from rmsprop.rule import Rule, bind
+
+# What `sweep` and `scan` read besides their arguments; `_compiled` replaces them in a copy of each function.
+update: Any
+load_p: Any
+load_g: Any
+load_v: Any
+load_m: Any
+load_b: Any
+store_p: Any
+store_v: Any
+store_m: Any
+store_b: Any
+CENTERED = MOMENTUM = False
+
+# No fastmath: it may take approximate reciprocals in a vectorized body and exact ones in the tail, so that results would depend on where
+# a thread's range ends. The numpy error model divides without a branch.
+_OPTIONS: dict[str, Any] = {"error_model": "numpy", "nogil": True}
+
+
+def sweep(pointers: Any, ends: Any, scalars: Any, first: int, last: int) -> None:
+    """Update elements first to last.
+
+    Args:
+        pointers: (5, tensors) int64: addresses of p, g, v, m, b; a row that the rule does not keep is not read.
+        ends: (tensors,) int64: running sum of the tensors' sizes.
+        scalars: (10,) in the arithmetic's dtype: the fields of `rule.Scalars`.
+        first: first element of the range.
+        last: one past its last element.
+    """
+    inner, outer, decay, fresh, eps = scalars[0], scalars[1], scalars[2], scalars[3], scalars[4]
+    momentum, weight_decay = scalars[5], scalars[6]
+    correction, prior, carried = scalars[7], scalars[8], scalars[9]
+    tensor = np.searchsorted(ends, first, side="right")
+    while first < last:
+        stop = min(last, ends[tensor])
+        start = ends[tensor - 1] if tensor else 0
+        at_p, at_g, at_v = pointers[0, tensor], pointers[1, tensor], pointers[2, tensor]
+        at_m, at_b = pointers[3, tensor], pointers[4, tensor]
+        for i in range(first - start, stop - start):
+            p = load_p(at_p, i)
+            g = load_g(at_g, i)
+            v = load_v(at_v, i)
+            m = load_m(at_m, i) if CENTERED else g
+            b = load_b(at_b, i) if MOMENTUM else g
+            p, v, m, b = update(
+                p, g, v, m, b, inner, outer, decay, fresh, eps, momentum, weight_decay, correction, prior, carried
+            )
+            store_p(at_p, i, p)
+            store_v(at_v, i, v)
+            if CENTERED:
+                store_m(at_m, i, m)
+            if MOMENTUM:
+                store_b(at_b, i, b)
+        first = stop
+        tensor += 1
+
+
+def scan(pointers: Any, ends: Any, limit: Any, first: int, last: int) -> bool:
+    """Return whether a number of elements first to last is NaN or beyond limit.
+
+    Args:
+        pointers: (tensors,) int64: addresses of the arrays.
+        ends: as for `sweep`.
+        limit: largest magnitude allowed, in the arithmetic's dtype.
+        first: first element of the range.
+        last: one past its last element.
+    """
+    tensor = np.searchsorted(ends, first, side="right")
+    while first < last:
+        stop = min(last, ends[tensor])
+        start = ends[tensor - 1] if tensor else 0
+        at = pointers[tensor]
+        wrong = 0
+        for i in range(first - start, stop - start):
+            g = load_g(at, i)
+            wrong += not (abs(g.real) <= limit and abs(g.imag) <= limit)
+        if wrong:
+            return True
+        first = stop
+        tensor += 1
+    return False
+
+
+@cache
+def sweep_for(rule: Rule, parameter: str, computed: str) -> Any:
+    """Return `sweep` compiled for a rule's branches and types.
+
+    Args:
+        rule: only its switches and `complex_form` count.
+        parameter: dtype name of parameters and gradients in memory.
+        computed: dtype name of the arithmetic and of the state.
+    """
+    real = {"complex64": "float32", "complex128": "float64"}.get(computed, computed)
+    tiny = COMPUTED_TINY[real]
+
+    def flush(z: Any) -> Any:
+        return z - z if abs(z.real) < tiny and abs(z.imag) < tiny else z
+
+    bound = bind(rule, sqrt=math.sqrt, flush=numba.njit(flush, **_OPTIONS), compile=numba.njit(**_OPTIONS))
+    names: dict[str, Any] = {"update": bound, "CENTERED": rule.centered, "MOMENTUM": rule.momentum > 0}
+    for stream in memory.STREAMS:
+        stored = parameter if stream in "pg" else real if stream == "v" else computed
+        value = real if stream == "v" else computed
+        names[f"load_{stream}"] = memory.load(stored, value, stream)
+        names[f"store_{stream}"] = memory.store(stored, value, stream)
+    return _compiled(sweep, names, *(name for name, on in rule.switches.items() if on), rule.complex_form, parameter, computed)
+
+
+@cache
+def scan_for(parameter: str, computed: str) -> Any:
+    """Return `scan` compiled for arrays of a dtype, by name, and the arithmetic's dtype."""
+    return _compiled(scan, {"load_g": memory.load(parameter, computed, "g")}, parameter, computed)
+
+
+COMPUTED_TINY = {name: np.finfo(name).tiny for name in ("float32", "float64")}
+
+
+def _compiled(function: Any, names: dict[str, Any], *variant: str) -> Any:
+    """Return a copy of a kernel that looks its globals up in `names`, compiled when it is first called, and kept on disk.
+
+    Numba files what it compiled under the function's qualified name and the time stamp of its source file. It sees neither globals nor
+    other files, so two variants would share one entry and an edited rule would find the old one. Hence the name says all of it.
+    """
+    copy: Any = types.FunctionType(function.__code__, {"np": np, **names}, function.__name__)
+    copy.__module__ = __name__
+    copy.__qualname__ = f"{function.__name__}_{_digest(*variant)}"
+    dispatcher = numba.njit(**_OPTIONS)(copy)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", NumbaWarning)
+            dispatcher.enable_caching()
+    except RuntimeError:
+        pass  # no folder that can be written to: compile in each process
+    return dispatcher
+
+
+def _digest(*variant: str) -> str:
+    """Return a short name for everything that decides a kernel's machine code, but for the processor, which Numba looks at itself."""
+    sources = (_source(_rule.__file__), _source(memory.__file__), _source(__file__))
+    return hashlib.sha256("\0".join((numba.__version__, *sources, *variant)).encode()).hexdigest()[:24]
+
+
+@cache
+def _source(path: str) -> str:
+    """Return the text of a source file."""
+    return Path(inspect.getsourcefile(_rule) if path is None else path).read_text(encoding="utf-8")

@@ -1,0 +1,90 @@
+"""Loads and stores for compiled kernels: one element at an address, converted between its stored type and the arithmetic's.
+
+Each stream (parameter, gradient, each state array) has an alias scope of its own. The optimizer refuses overlapping arrays, so LLVM
+may take the streams as distinct; without that it gives up vectorizing beyond three of them, as its run-time overlap checks multiply.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+from llvmlite import ir
+from numba import types
+from numba.core import cgutils
+from numba.extending import intrinsic
+
+STREAMS = ("p", "g", "v", "m", "b")
+
+# Stored types, by the name of the NumPy dtype, and what Numba calls the ones that it can compute in.
+COMPUTED = {
+    "float32": types.float32,
+    "float64": types.float64,
+    "complex64": types.complex64,
+    "complex128": types.complex128,
+}
+
+
+def load(stored: str, computed: str, stream: str) -> Any:
+    """Return a compiled function of (address of element 0, index) that gives an element of a stream.
+
+    Args:
+        stored: dtype name in memory: one of COMPUTED or "float16".
+        computed: dtype name of the result, one of COMPUTED.
+        stream: one of STREAMS.
+    """
+    result = COMPUTED[computed]
+
+    @intrinsic
+    def load_element(typingctx: Any, address: Any, index: Any) -> tuple[Any, Callable[..., Any]]:
+        def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+            element = context.get_value_type(result)
+            pointer = _pointer(context, builder, args, stored, element)
+            value = builder.load(pointer, align=_alignment(context, stored, element))
+            _alone(builder, value, stream)
+            if stored == "float16":
+                value = builder.fpext(builder.bitcast(value, ir.HalfType()), element)
+            return value
+
+        return result(types.int64, types.int64), codegen
+
+    return load_element
+
+
+def store(stored: str, computed: str, stream: str) -> Any:
+    """Return a compiled function of (address of element 0, index, value) that puts an element of a stream; arguments as for `load`."""
+    operand = COMPUTED[computed]
+
+    @intrinsic
+    def store_element(typingctx: Any, address: Any, index: Any, value: Any) -> tuple[Any, Callable[..., Any]]:
+        def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+            element = context.get_value_type(operand)
+            pointer = _pointer(context, builder, args[:2], stored, element)
+            value = args[2]
+            if stored == "float16":
+                value = builder.bitcast(builder.fptrunc(value, ir.HalfType()), ir.IntType(16))
+            _alone(builder, builder.store(value, pointer, align=_alignment(context, stored, element)), stream)
+            return context.get_dummy_value()
+
+        return types.void(types.int64, types.int64, operand), codegen
+
+    return store_element
+
+
+def _pointer(context: Any, builder: Any, args: Any, stored: str, element: Any) -> Any:
+    """Return a pointer to element `index` of the array at `address`."""
+    address, index = args
+    kind = ir.IntType(16) if stored == "float16" else element
+    return builder.gep(builder.inttoptr(address, cgutils.ir.PointerType(kind)), [index])
+
+
+def _alignment(context: Any, stored: str, element: Any) -> int:
+    """Return the alignment that NumPy promises for an aligned array of the stored type."""
+    return 2 if stored == "float16" else int(context.get_abi_alignment(element))
+
+
+def _alone(builder: Any, access: Any, stream: str) -> None:
+    """Tell LLVM that this access touches the memory of its own stream only."""
+    module = builder.module
+    domain = module.add_metadata(["rmsprop"])
+    scopes = {name: module.add_metadata([f"rmsprop {name}", domain]) for name in STREAMS}
+    access.set_metadata("alias.scope", module.add_metadata([scopes[stream]]))
+    access.set_metadata("noalias", module.add_metadata([scopes[name] for name in STREAMS if name != stream]))

@@ -1,0 +1,102 @@
+"""Threads for compiled kernels: how many, and a pool that outlives a call.
+
+Numba's own threading layers abort the process when two Python threads enter them at once (workqueue) or after a fork (OpenMP). The
+kernels release the GIL instead, and ordinary Python threads run them.
+"""
+
+import os
+import threading
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from concurrent.futures import ThreadPoolExecutor
+
+_lock = threading.Lock()
+_pool: "ThreadPoolExecutor | None" = None
+_pool_size = 0
+
+
+def _cores() -> int:
+    """Return the number of cores that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+_threads = _cores()
+
+
+def get_num_threads() -> int:
+    """Return how many threads a step may use; at first the cores that this process may use.
+
+    Example:
+        >>> get_num_threads() >= 1
+        True
+    """
+    return _threads
+
+
+def set_num_threads(count: int) -> None:
+    """Set how many threads a step may use. The results have the same bits for every number.
+
+    Args:
+        count: ≥ 1.
+
+    Raises:
+        ValueError: count is below 1.
+        TypeError: count is not an integer.
+    """
+    global _threads
+    if isinstance(count, bool) or not isinstance(count, int):
+        raise TypeError(f"the number of threads must be an integer of at least 1, got {count!r}")
+    if count < 1:
+        raise ValueError(f"the number of threads must be at least 1, got {count}; 1 runs on the caller's thread alone")
+    _threads = count
+
+
+def share(work: Callable[[int, int], object], total: int, grain: int) -> None:
+    """Run work(first, last) over range(total), in as many equal parts as threads may be used.
+
+    Args:
+        work: called once for each part; must release the GIL to gain anything.
+        total: number of elements.
+        grain: elements that one more thread must have to itself to be worth waking.
+    """
+    parts = max(1, min(_threads, total // grain))
+    if parts == 1:
+        work(0, total)
+        return
+    # Parts start at multiples of 64 elements, so that no two threads write to one cache line of a tensor that is aligned to lines.
+    cuts = [total * part // parts // 64 * 64 for part in range(parts)] + [total]
+    pool = _executor(parts - 1)
+    others = [pool.submit(work, first, last) for first, last in zip(cuts[1:-1], cuts[2:], strict=True)]
+    try:
+        work(cuts[0], cuts[1])
+    finally:
+        for other in others:
+            other.result()
+
+
+def _executor(workers: int) -> "ThreadPoolExecutor":
+    """Return the pool, made or grown to at least that many workers."""
+    global _pool, _pool_size
+    with _lock:
+        if _pool is None or _pool_size < workers:
+            from concurrent.futures import ThreadPoolExecutor
+
+            if _pool is not None:
+                _pool.shutdown(wait=False)  # what is submitted still runs
+            _pool = ThreadPoolExecutor(workers, thread_name_prefix="rmsprop")
+            _pool_size = workers
+        return _pool
+
+
+def _forget() -> None:
+    """Drop the pool in a forked child, where its threads do not exist, and the lock, which one of them may have held."""
+    global _lock, _pool, _pool_size
+    _lock, _pool, _pool_size = threading.Lock(), None, 0
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forget)

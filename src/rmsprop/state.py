@@ -1,0 +1,188 @@
+"""State as a value: written out, checked when it comes back, and carried from one rule to another."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rmsprop.kernels.reference import update_for
+from rmsprop.rule import AXES, Rule, learning_rate, modulus_square, square
+
+Array = NDArray[Any]
+Slots = dict[str, dict[Any, Array]]
+
+FORMAT = "rmsprop"
+VERSION = 1
+
+
+class Loaded(NamedTuple):
+    """A state dict that has the right form."""
+
+    rule: Rule
+    lr: float | None
+    steps: int
+    skipped: int
+    slots: Slots
+
+
+def dump(rule: Rule, lr: float | None, steps: int, skipped: int, slots: Slots) -> dict[str, Any]:
+    """Return the state as a dict of plain values and copied arrays."""
+    return {
+        "format": FORMAT,
+        "version": VERSION,
+        "rule": {"name": rule.name, **{axis: getattr(rule, axis) for axis in AXES}},
+        "lr": lr,
+        "steps": steps,
+        "skipped": skipped,
+        "state": {slot: {name: array.copy() for name, array in arrays.items()} for slot, arrays in slots.items()},
+    }
+
+
+def load(saved: Any) -> Loaded:
+    """Return a state dict's parts, or refuse it.
+
+    Raises:
+        TypeError: a part has the wrong type.
+        ValueError: it was written by something else, or is incomplete.
+    """
+    if not isinstance(saved, Mapping):
+        raise TypeError(f"the state must be a dict as state_dict() returns it, got a {type(saved).__name__}")
+    if saved.get("format") != FORMAT:
+        keys = ", ".join(map(repr, list(saved)[:5]))
+        raise ValueError(f"this is not a state of rmsprop.RMSprop: it lacks format={FORMAT!r} and has the keys {keys or 'none'}")
+    if saved.get("version") != VERSION:
+        raise ValueError(f"the state's version must be {VERSION}, got {saved.get('version')!r}; a newer rmsprop may have written it")
+    missing = [key for key in ("rule", "lr", "steps", "skipped", "state") if key not in saved]
+    if missing:
+        raise ValueError(f"the state lacks {missing[0]!r}; it was cut short or changed")
+    axes, slots = saved["rule"], saved["state"]
+    if not isinstance(axes, Mapping) or not isinstance(slots, Mapping):
+        raise TypeError("the state's 'rule' and 'state' must be dicts, as state_dict() returns them")
+    name = axes.get("name", "custom")
+    rule = Rule(name=name).replace(**{axis: value for axis, value in axes.items() if axis != "name"})
+    for key in ("steps", "skipped"):
+        if isinstance(saved[key], bool) or not isinstance(saved[key], int) or saved[key] < 0:
+            raise ValueError(f"the state's {key!r} must be an integer of at least 0, got {saved[key]!r}")
+    lr = None if saved["lr"] is None else learning_rate(saved["lr"])
+    return Loaded(rule, lr, saved["steps"], saved["skipped"], {slot: dict(arrays) for slot, arrays in slots.items()})
+
+
+def templates(rule: Rule, names: Sequence[Any], fresh: Sequence[Mapping[str, Array]]) -> Slots:
+    """Return the arrays that a rule's state must look like, by slot and parameter name."""
+    return {slot.name: {name: one[slot.name] for name, one in zip(names, fresh, strict=True)} for slot in rule.slots}
+
+
+def check(slots: Slots, template: Slots, *, allow_nan: bool) -> None:
+    """Refuse state that differs in slots, parameters, shapes or dtypes, or that no rule could have left behind.
+
+    Raises:
+        TypeError: an entry is not an array.
+        ValueError: anything else differs; the message names it.
+    """
+    _same_keys("the state", slots, template)
+    for slot, arrays in template.items():
+        _same_keys(f"the state's {slot!r}", slots[slot], arrays)
+        for name, like in arrays.items():
+            array = slots[slot][name]
+            what = f"{slot!r} of parameter {name!r}"
+            if not isinstance(array, np.ndarray):
+                raise TypeError(f"{what} must be a NumPy array, got a {type(array).__name__}")
+            if array.shape != like.shape or array.dtype != like.dtype:
+                raise ValueError(
+                    f"{what} must be {like.dtype} of shape {like.shape}, got {array.dtype} of shape {array.shape}; "
+                    "it belongs to another parameter"
+                )
+            if not allow_nan and not np.isfinite(array).all():
+                raise ValueError(f"{what} is not finite; go back to an earlier state, or pass on_nonfinite='propagate'")
+            if slot in ("square_avg", "variance") and ((array.real < 0).any() or (array.imag < 0).any()):
+                raise ValueError(f"{what} has negative values, which a mean of squares cannot have; the state was changed")
+
+
+def _same_keys(what: str, got: Mapping[Any, Any], wanted: Mapping[Any, Any]) -> None:
+    """Refuse a dict whose keys differ from those wanted."""
+    if got.keys() != wanted.keys():
+        raise ValueError(f"{what} must have {', '.join(map(repr, wanted))}, got {', '.join(map(repr, got)) or 'nothing'}")
+
+
+def adapted(held: Slots, old: Rule, new: Rule, steps: int, fresh: Sequence[Mapping[str, Array]]) -> Slots:
+    """Return copies of the state that `old` left behind, as `new` reads it.
+
+    Args:
+        held: state by slot and index of the parameter.
+        old: the rule that made it.
+        new: the rule that goes on.
+        steps: steps taken so far.
+        fresh: for each parameter, what `new` starts from.
+
+    Raises:
+        ValueError: the two rules mean different things by an array, and nothing exact connects them.
+    """
+    if old.complex_form != new.complex_form and any(np.iscomplexobj(a) for a in _last(fresh)):
+        raise ValueError("complex_form cannot change in mid-course: means of parts and of the modulus do not give each other")
+    if old.momentum and new.momentum and old.lr_in_momentum != new.lr_in_momentum:
+        raise ValueError(
+            "lr_in_momentum cannot change while the momentum buffer is in use: it gathers lr·g/denominator or g/denominator; "
+            "set momentum=0 first, which drops the buffer"
+        )
+    result: Slots = {}
+    for slot in new.slots:
+        if slot.name in held:
+            result[slot.name] = {i: array.copy() for i, array in held[slot.name].items()}
+        elif slot.argument == "v":
+            result[slot.name] = {i: _means(held, i, old, new, steps) for i in range(len(fresh))}
+        else:
+            result[slot.name] = {i: one[slot.name] for i, one in enumerate(fresh)}
+    return result
+
+
+def _last(fresh: Sequence[Mapping[str, Array]]) -> list[Array]:
+    """Return one array of each parameter's state; the last slot's, which is complex where the parameter is, if any is."""
+    return [list(one.values())[-1] for one in fresh]
+
+
+def _means(held: Slots, i: int, old: Rule, new: Rule, steps: int) -> Array:
+    """Return v of one parameter as the new rule keeps it: the mean of g², or the variance v - m²."""
+    kept = held[old.slots[0].name][i].copy()
+    if not old.centered:  # the mean of g starts at 0, where the variance is the mean of g²
+        return kept
+    mean = held["grad_avg"][i]
+    correction = old.scalars(0.0, max(steps, 1)).correction
+    if old.complex_form == "parts" and np.iscomplexobj(mean):
+        power = square(mean.real) + 1j * square(mean.imag)
+    else:
+        power = modulus_square(mean)
+    gap = (power / correction).astype(kept.dtype)
+    if old.switches["VARIANCE"]:
+        return kept + gap  # type: ignore[no-any-return]
+    return np.maximum(kept - gap, 0) if not np.iscomplexobj(kept) else _positive(kept - gap)
+
+
+def _positive(z: Array) -> Array:
+    """Return a complex array with the negative parts set to 0."""
+    result: Array = np.maximum(z.real, 0) + 1j * np.maximum(z.imag, 0)
+    return result.astype(z.dtype)
+
+
+def effective_lr(rule: Rule, lr: float, steps: int, slots: Mapping[str, Sequence[Array]]) -> list[Array]:
+    """Return lr / denominator for each parameter, as the rule has it now.
+
+    The rule takes a step from p = 0 with g = 1, its means held still by decay = 1, and no momentum: what it subtracts is the answer.
+    """
+    still = rule.scalars(lr, max(steps, 1))._replace(decay=1.0, fresh=0.0, momentum=0.0, weight_decay=0.0)
+    result = []
+    for k, v in enumerate(slots[rule.slots[0].name]):
+        m = slots["grad_avg"][k] if rule.centered else None
+        parts = [v.real, v.imag] if np.iscomplexobj(v) else [v]
+        means = [None if m is None else (m.real, m.imag)[i] if np.iscomplexobj(v) else m for i in range(len(parts))]
+        rates = [_unit_step(rule, part, mean, still) for part, mean in zip(parts, means, strict=True)]
+        result.append(rates[0] if len(rates) == 1 else (rates[0] + 1j * rates[1]).astype(v.dtype))
+    return result
+
+
+def _unit_step(rule: Rule, v: Array, m: Array | None, scalars: Any) -> Array:
+    """Return the length of a step with a gradient of 1."""
+    one, zero = np.ones_like(v), np.zeros_like(v)
+    with np.errstate(all="ignore"):
+        p, *_ = update_for(rule, v.dtype.name)(zero, one, v, m, zero, *np.array(scalars, v.dtype))
+    return np.abs(p)  # type: ignore[no-any-return]
