@@ -5,33 +5,31 @@ thread gets one range of e, whatever the tensors' sizes.
 """
 
 import hashlib
-import inspect
 import math
 import types
-import warnings
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 import numba
 import numpy as np
-from numba.core.errors import NumbaWarning
 
 from rmsprop import rule as _rule
 from rmsprop.kernels import memory
 from rmsprop.rule import Rule, bind
 
 # What `sweep` and `scan` read besides their arguments; `_compiled` replaces them in a copy of each function.
-update: Any
-load_p: Any
-load_g: Any
-load_v: Any
-load_m: Any
-load_b: Any
-store_p: Any
-store_v: Any
-store_m: Any
-store_b: Any
+update: Any = None
+load_p: Any = None
+load_g: Any = None
+load_v: Any = None
+load_m: Any = None
+load_b: Any = None
+store_p: Any = None
+store_v: Any = None
+store_m: Any = None
+store_b: Any = None
 CENTERED = MOMENTUM = False
 
 # No fastmath: it may take approximate reciprocals in a vectorized body and exact ones in the tail, so that results would depend on where
@@ -78,10 +76,10 @@ def sweep(pointers: Any, ends: Any, scalars: Any, first: int, last: int) -> None
 
 
 def scan(pointers: Any, ends: Any, limit: Any, first: int, last: int) -> bool:
-    """Return whether a number of elements first to last is NaN or beyond limit.
+    """Return whether a gradient among elements first to last is NaN or beyond limit.
 
     Args:
-        pointers: (tensors,) int64: addresses of the arrays.
+        pointers: as for `sweep`.
         ends: as for `sweep`.
         limit: largest magnitude allowed, in the arithmetic's dtype.
         first: first element of the range.
@@ -91,10 +89,10 @@ def scan(pointers: Any, ends: Any, limit: Any, first: int, last: int) -> bool:
     while first < last:
         stop = min(last, ends[tensor])
         start = ends[tensor - 1] if tensor else 0
-        at = pointers[tensor]
+        at_g = pointers[1, tensor]
         wrong = 0
         for i in range(first - start, stop - start):
-            g = load_g(at, i)
+            g = load_g(at_g, i)
             wrong += not (abs(g.real) <= limit and abs(g.imag) <= limit)
         if wrong:
             return True
@@ -113,7 +111,7 @@ def sweep_for(rule: Rule, parameter: str, computed: str) -> Any:
         computed: dtype name of the arithmetic and of the state.
     """
     real = {"complex64": "float32", "complex128": "float64"}.get(computed, computed)
-    tiny = COMPUTED_TINY[real]
+    tiny = np.finfo(real).tiny
 
     def flush(z: Any) -> Any:
         return z - z if abs(z.real) < tiny and abs(z.imag) < tiny else z
@@ -134,9 +132,6 @@ def scan_for(parameter: str, computed: str) -> Any:
     return _compiled(scan, {"load_g": memory.load(parameter, computed, "g")}, parameter, computed)
 
 
-COMPUTED_TINY = {name: np.finfo(name).tiny for name in ("float32", "float64")}
-
-
 def _compiled(function: Any, names: dict[str, Any], *variant: str) -> Any:
     """Return a copy of a kernel that looks its globals up in `names`, compiled when it is first called, and kept on disk.
 
@@ -147,22 +142,18 @@ def _compiled(function: Any, names: dict[str, Any], *variant: str) -> Any:
     copy.__module__ = __name__
     copy.__qualname__ = f"{function.__name__}_{_digest(*variant)}"
     dispatcher = numba.njit(**_OPTIONS)(copy)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", NumbaWarning)
-            dispatcher.enable_caching()
-    except RuntimeError:
-        pass  # no folder that can be written to: compile in each process
+    # RuntimeError: no folder that can be written to. Then every process compiles for itself.
+    with suppress(RuntimeError):
+        dispatcher.enable_caching()
     return dispatcher
 
 
 def _digest(*variant: str) -> str:
-    """Return a short name for everything that decides a kernel's machine code, but for the processor, which Numba looks at itself."""
-    sources = (_source(_rule.__file__), _source(memory.__file__), _source(__file__))
-    return hashlib.sha256("\0".join((numba.__version__, *sources, *variant)).encode()).hexdigest()[:24]
+    """Return a short name for all that decides a kernel's machine code but the processor and Numba, which Numba sees to itself."""
+    return hashlib.sha256("\0".join((*_sources(), *variant)).encode()).hexdigest()[:24]
 
 
 @cache
-def _source(path: str) -> str:
-    """Return the text of a source file."""
-    return Path(inspect.getsourcefile(_rule) if path is None else path).read_text(encoding="utf-8")
+def _sources() -> tuple[str, ...]:
+    """Return the text of the files that a kernel is made from."""
+    return tuple(Path(path).read_text(encoding="utf-8") for path in (_rule.__file__, memory.__file__, __file__))

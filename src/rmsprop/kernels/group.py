@@ -8,7 +8,7 @@ import ctypes
 from bisect import bisect_left
 from collections.abc import Mapping, Sequence
 from itertools import accumulate
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,15 +17,12 @@ from rmsprop.kernels import reference
 from rmsprop.kernels.threads import share
 from rmsprop.rule import Rule, Scalars
 
-if TYPE_CHECKING:
-    from types import ModuleType
-
 Array = NDArray[Any]
 
 # Elements that a further thread must have to itself; below that, waking it costs more than it saves.
 GRAIN = 16_384
 _REAL = {"complex64": "float32", "complex128": "float64"}
-_ROWS = {"p": 0, "g": 1, "v": 2, "m": 3, "b": 4}
+_STATE_ROWS = (0, 2, 3, 4)  # of the table of addresses: p, v, m, b; row 1 is g's
 
 
 class Group:
@@ -45,21 +42,29 @@ class Group:
         """Lay out the table of addresses that the compiled pass reads."""
         self.rule = rule
         self.params = params
-        self.state = state
         self.real = _REAL.get(computed, computed)
         self.limit = _limit(rule, self.real)
+        self.coupled = rule.switches["COUPLED"]
         # Parts of a complex number are two elements of the kernel, its modulus makes it one.
         self.parts = computed in _REAL and rule.complex_form == "parts"
         self.computed = self.real if self.parts else computed
         self.stored = self.real if self.parts else params[0].dtype.name
-        self.cpu = _cpu() if compiled else None
         self.dense = [compiled and _dense(p) for p in params]
+        if any(self.dense):
+            from rmsprop.kernels import cpu  # loads Numba
+
+            self.sweep = cpu.sweep_for(rule, self.stored, self.computed)
+            self.scan = cpu.scan_for(self.stored, self.computed)
         width = 2 if self.parts else 1
-        self.sizes = np.array([p.size * width for p in params])
+        self.sizes = np.array([p.size * width for p in params], np.int64)
         self.ends = self.sizes.cumsum()
-        self.table = np.zeros((len(_ROWS), len(params)), np.int64)
-        for row, arrays in [("p", params), *((slot.argument, state[slot.name]) for slot in rule.slots)]:
-            self.table[_ROWS[row]] = [a.ctypes.data for a in arrays]
+        held: dict[str, Sequence[Array | None]] = {slot.argument: state[slot.name] for slot in rule.slots}
+        self.state = [held.get(row, [None] * len(params)) for row in "vmb"]
+        self.table = np.zeros((5, len(params)), np.int64)
+        for row, arrays in zip(_STATE_ROWS, (params, *self.state), strict=True):
+            self.table[row] = [0 if a is None else a.ctypes.data for a in arrays]
+        real, whole = np.dtype(self.real), np.dtype(self.computed)
+        self.kinds = [whole, whole, real, whole, whole]
 
     def route(self, grads: Sequence[Array | None]) -> tuple[list[int], list[int]]:
         """Note the gradients' addresses; return the indices for the compiled pass and those for the reference."""
@@ -78,13 +83,13 @@ class Group:
     def beyond(self, grads: Sequence[Array | None], swept: list[int], left: list[int]) -> int | None:
         """Return the index of the first gradient with NaN, infinity or a square too large for the arithmetic, if any."""
         suspects = list(left)
-        if swept and self._scan(1, self.limit, swept):
+        if swept and self._scan(swept):
             suspects = sorted(swept + left)
         for k in suspects:
             g = grads[k]
             if g is not None and reference.beyond(g, self.limit):
                 return k
-        if self.rule.switches["COUPLED"]:
+        if self.coupled:
             # The gradient that is squared has weight_decay·p in it.
             limit = self.limit / self.rule.weight_decay
             if limit < np.finfo(self.real).max:
@@ -98,20 +103,18 @@ class Group:
         values = np.array(scalars, self.real)
         if swept:
             table, ends = self._columns(swept)
-            assert self.cpu is not None
-            kernel = self.cpu.sweep_for(self.rule, self.stored, self.computed)
-            share(lambda first, last: kernel(table, ends, values, first, last), int(ends[-1]), GRAIN)
-        for k in left:
-            self._refer(k, grads[k], values)
+            share(lambda first, last: self.sweep(table, ends, values, first, last), int(ends[-1]), GRAIN)
+        if left:
+            with np.errstate(all="ignore"):
+                for k in left:
+                    self._refer(k, grads[k], values)
 
-    def _scan(self, row: int, limit: float, chosen: list[int]) -> bool:
-        """Return whether one row's arrays hold a number beyond limit."""
+    def _scan(self, chosen: list[int]) -> bool:
+        """Return whether a gradient of the compiled pass holds a number beyond the limit."""
         table, ends = self._columns(chosen)
-        assert self.cpu is not None
-        kernel = self.cpu.scan_for(self.stored, self.computed)
-        bound = np.dtype(self.real).type(limit)
         found: list[bool] = []
-        share(lambda first, last: found.append(kernel(table[row], ends, bound, first, last)), int(ends[-1]), GRAIN)
+        limit = np.dtype(self.real).type(self.limit)
+        share(lambda first, last: found.append(self.scan(table, ends, limit, first, last)), int(ends[-1]), GRAIN)
         return any(found)
 
     def _columns(self, chosen: list[int]) -> tuple[Array, Array]:
@@ -122,16 +125,12 @@ class Group:
 
     def _refer(self, k: int, g: Array | None, scalars: Array) -> None:
         """Take one parameter's step with the reference."""
-        slots = self.rule.slots
-        arrays = [self.params[k], g, *(self.state[slot.name][k] for slot in slots)]
+        arrays = [self.params[k], g, *(held[k] for held in self.state)]
         if self.parts:
-            kinds = [np.dtype(self.real)] * len(arrays)
             for part in ("real", "imag"):
-                reference.advance(self.rule, [getattr(a, part) for a in arrays], kinds, scalars)
-            return
-        whole, real = np.dtype(self.computed), np.dtype(self.real)
-        kinds = [whole, whole, *(real if slot.real else whole for slot in slots)]
-        reference.advance(self.rule, arrays, kinds, scalars)  # type: ignore[arg-type]
+                reference.advance(self.rule, [None if a is None else getattr(a, part) for a in arrays], self.kinds, scalars)
+        else:
+            reference.advance(self.rule, arrays, self.kinds, scalars)
 
 
 class Memory:
@@ -226,11 +225,6 @@ def _dense(p: Array) -> bool:
 
 def _same_order(p: Array, g: Array) -> bool:
     """Return whether two dense arrays of one shape have their elements in the same order in memory."""
-    return g.strides == p.strides or (g.flags.c_contiguous and p.flags.c_contiguous) or (g.flags.f_contiguous and p.flags.f_contiguous)
-
-
-def _cpu() -> "ModuleType":
-    """Load the compiled kernels, and Numba with them, on first use."""
-    from rmsprop.kernels import cpu
-
-    return cpu
+    if g.strides == p.strides:
+        return True
+    return (g.flags.c_contiguous and p.flags.c_contiguous) or (g.flags.f_contiguous and p.flags.f_contiguous)

@@ -9,7 +9,6 @@ from typing import Any
 
 from llvmlite import ir
 from numba import types
-from numba.core import cgutils
 from numba.extending import intrinsic
 
 STREAMS = ("p", "g", "v", "m", "b")
@@ -73,7 +72,7 @@ def _pointer(context: Any, builder: Any, args: Any, stored: str, element: Any) -
     """Return a pointer to element `index` of the array at `address`."""
     address, index = args
     kind = ir.IntType(16) if stored == "float16" else element
-    return builder.gep(builder.inttoptr(address, cgutils.ir.PointerType(kind)), [index])
+    return builder.gep(builder.inttoptr(address, ir.PointerType(kind)), [index])
 
 
 def _alignment(context: Any, stored: str, element: Any) -> int:

@@ -37,46 +37,50 @@ def update_for(rule: Rule, real: str) -> Callable[..., tuple[Array, ...]]:
     return bound
 
 
-def advance(rule: Rule, arrays: Sequence[Array], computed: Sequence[np.dtype[Any]], scalars: Array) -> None:
-    """Update one tensor in place.
+def advance(rule: Rule, arrays: Sequence[Array | None], computed: Sequence[np.dtype[Any]], scalars: Array) -> None:
+    """Update one tensor in place, floating-point warnings being the caller's to silence.
 
     Args:
         rule: the dialect.
-        arrays: p, g and then the rule's state arrays, of one shape; p and the state are written.
+        arrays: p, g, v, m and b, of one shape, None for those that the rule does not keep; all but g are written.
         computed: the dtype in which each of them is computed.
         scalars: (10,) in the arithmetic's dtype: the fields of `rule.Scalars`.
     """
     update = update_for(rule, scalars.dtype.name)
-    kept = ["p", *(slot.argument for slot in rule.slots)]
-    with np.errstate(all="ignore"):
-        if arrays[0].size <= BLOCK and all(a.dtype == dtype for a, dtype in zip(arrays, computed, strict=True)):
-            _write(update, kept, arrays, scalars)
-            return
-        blocks = np.nditer(
-            arrays,
-            flags=["external_loop", "buffered", "zerosize_ok"],
-            op_flags=[["readonly"] if i == 1 else ["readwrite"] for i in range(len(arrays))],
-            op_dtypes=list(computed),
-            casting="same_kind",
-            buffersize=BLOCK,
-        )
-        with blocks:
-            for block in blocks:
-                _write(update, kept, block, scalars)
+    p = arrays[0]
+    assert p is not None
+    if p.size <= BLOCK and all(a is None or a.dtype == dtype for a, dtype in zip(arrays, computed, strict=True)):
+        _write(update, arrays, scalars)
+        return
+    held = [row for row, a in enumerate(arrays) if a is not None]
+    blocks = np.nditer(
+        [arrays[row] for row in held],
+        flags=["external_loop", "buffered", "zerosize_ok"],
+        op_flags=[["readonly"] if row == 1 else ["readwrite"] for row in held],
+        op_dtypes=[computed[row] for row in held],
+        casting="same_kind",
+        buffersize=BLOCK,
+    )
+    with blocks:
+        for block in blocks:
+            found = dict(zip(held, block, strict=True))
+            _write(update, [found.get(row) for row in range(len(arrays))], scalars)
 
 
-def _write(update: Callable[..., tuple[Array, ...]], kept: list[str], arrays: Sequence[Array], scalars: Array) -> None:
+def _write(update: Callable[..., tuple[Array, ...]], arrays: Sequence[Array | None], scalars: Array) -> None:
     """Run the rule on arrays that fit, and put what it returns where it came from."""
-    p, g, *state = arrays
-    held = dict(zip(kept, (p, *state), strict=True))
-    after = update(p, g, held["v"], held.get("m"), held.get("b"), *scalars)
-    for name, new in zip("pvmb", after, strict=True):
-        if name in held:
-            held[name][...] = new
+    p, g, v, m, b = arrays
+    for array, new in zip((p, v, m, b), update(p, g, v, m, b, *scalars), strict=True):
+        if array is not None:
+            array[...] = new
 
 
 def beyond(g: Array, limit: float) -> bool:
     """Return whether an array holds NaN or a number whose magnitude is above limit."""
+    if g.size <= BLOCK and g.dtype.kind == "f":
+        flat = g.ravel()
+        if flat.dot(flat) <= limit:  # far below limit², and it says yes to nearly every gradient in one call
+            return False
     with np.errstate(all="ignore"):
         for part in (g.real, g.imag) if g.dtype.kind == "c" else (g,):
             blocks = np.nditer(part, flags=["external_loop", "buffered", "zerosize_ok"], buffersize=BLOCK)
