@@ -42,9 +42,7 @@ _GLYPHS = {
     "a_weight_decay": _plain(r"\lambda", "λ"),
     "a_fresh": _difference(r"\beta", "β", "<mi>β</mi>"),
     "a_correction": _difference(r"\beta^{t}", "βᵗ", "<msup><mi>β</mi><mi>t</mi></msup>"),
-    "a_prior": _difference(
-        r"\beta^{t-1}", "βᵗ⁻¹", "<msup><mi>β</mi><mrow><mi>t</mi><mo>-</mo><mn>1</mn></mrow></msup>"
-    ),
+    "a_prior": _difference(r"\beta^{t-1}", "βᵗ⁻¹", "<msup><mi>β</mi><mrow><mi>t</mi><mo>-</mo><mn>1</mn></mrow></msup>"),
     "z_eps": _plain(r"\epsilon", "ε"),
     "g_new": _indexed("g", "g", before=False),
     **{
@@ -103,7 +101,7 @@ def latex(rule: Rule) -> str:
     from sympy.printing.latex import LatexPrinter
 
     class Printer(LatexPrinter):  # type: ignore[misc]
-        def _print_Symbol(self, symbol: Any, style: str = "plain") -> str:  # noqa: ARG002, N802  # SymPy's signature
+        def _print_Symbol(self, symbol: Any, style: str = "plain") -> str:  # noqa: N802  # SymPy's signature
             return _GLYPHS[symbol.name].latex
 
     return "\n".join(Printer({"order": "lex"}).doprint(equation) for equation in equations(rule))
@@ -120,7 +118,7 @@ def mathml(rule: Rule) -> str:
     from sympy.printing.mathml import MathMLPresentationPrinter
 
     class Printer(MathMLPresentationPrinter):  # type: ignore[misc]
-        def _print_Symbol(self, symbol: Any, style: str = "plain") -> Any:  # noqa: ARG002, N802  # SymPy's signature
+        def _print_Symbol(self, symbol: Any, style: str = "plain") -> Any:  # noqa: N802  # SymPy's signature
             from xml.dom.minidom import parseString
 
             return parseString(_GLYPHS[symbol.name].mathml).documentElement
@@ -143,7 +141,7 @@ def pretty(rule: Rule) -> str:
     from sympy.printing.pretty.stringpict import prettyForm
 
     class Printer(PrettyPrinter):  # type: ignore[misc]
-        def _print_Symbol(self, symbol: Any, bold_name: bool = False) -> Any:  # noqa: ARG002, N802  # SymPy's signature
+        def _print_Symbol(self, symbol: Any, bold_name: bool = False) -> Any:  # noqa: N802  # SymPy's signature
             return prettyForm(_GLYPHS[symbol.name].text, binding=prettyForm.ATOM)
 
     before = pretty_use_unicode(True)

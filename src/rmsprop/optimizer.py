@@ -14,7 +14,7 @@ from rmsprop.rule import Rule, learning_rate
 
 OnNonfinite = Literal["raise", "skip", "propagate"]
 
-# Models up to this many numbers stay with NumPy: a step takes some ten microseconds there, and loading a compiler a quarter of a second.
+# Models up to this many numbers stay with NumPy: a step takes tens of microseconds there, loading a compiler a quarter of a second.
 SMALL = 256
 
 
@@ -178,8 +178,8 @@ class RMSprop:
     def load_state_dict(self, saved: Mapping[str, Any]) -> None:
         """Go on from a state_dict, bit for bit; or refuse it with nothing changed.
 
-        The learning rate is taken from it, unless either is a callable; the rule stays this optimizer's, and state that it has beyond
-        the saved rule's is made as by setting `rule`.
+        The learning rate is taken from it, unless either is a callable; the rule stays this optimizer's, and state that it has
+        beyond the saved rule's is made as by setting `rule`.
 
         Args:
             saved: what `state_dict` returned, for parameters of the same names, shapes and dtypes.

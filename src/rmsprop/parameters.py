@@ -143,7 +143,7 @@ def _refuse_overlaps(names: Sequence[Any], arrays: Sequence[Array]) -> None:
 def _share(one: Array, other: Array) -> bool:
     """Return whether two arrays have an element in common; where that is too hard to say, they count as sharing."""
     try:
-        return np.shares_memory(one, other, max_work=100_000)
+        return np.shares_memory(one, other, max_work=100_000)  # type: ignore[arg-type]  # typed as -1 or 0, documented as any number
     except np.exceptions.TooHardError:
         return True
 

@@ -1,13 +1,13 @@
 """State as a value: written out, checked when it comes back, and carried from one rule to another."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from rmsprop.kernels.reference import update_for
-from rmsprop.rule import AXES, Rule, learning_rate, modulus_square, square
+from rmsprop.rule import AXES, Rule, learning_rate, modulus_square
 
 Array = NDArray[Any]
 Slots = dict[str, dict[Any, Array]]
@@ -52,7 +52,9 @@ def load(saved: Any) -> Loaded:
         keys = ", ".join(map(repr, list(saved)[:5]))
         raise ValueError(f"this is not a state of rmsprop.RMSprop: it lacks format={FORMAT!r} and has the keys {keys or 'none'}")
     if saved.get("version") != VERSION:
-        raise ValueError(f"the state's version must be {VERSION}, got {saved.get('version')!r}; a newer rmsprop may have written it")
+        raise ValueError(
+            f"the state's version must be {VERSION}, got {saved.get('version')!r}; a newer rmsprop may have written it"
+        )
     missing = [key for key in ("rule", "lr", "steps", "skipped", "state") if key not in saved]
     if missing:
         raise ValueError(f"the state lacks {missing[0]!r}; it was cut short or changed")
@@ -146,43 +148,34 @@ def _means(held: Slots, i: int, old: Rule, new: Rule, steps: int) -> Array:
     kept = held[old.slots[0].name][i].copy()
     if not old.centered:  # the mean of g starts at 0, where the variance is the mean of g²
         return kept
-    mean = held["grad_avg"][i]
     correction = old.scalars(0.0, max(steps, 1)).correction
-    if old.complex_form == "parts" and np.iscomplexobj(mean):
-        power = square(mean.real) + 1j * square(mean.imag)
-    else:
-        power = modulus_square(mean)
-    gap = (power / correction).astype(kept.dtype)
-    if old.switches["VARIANCE"]:
-        return kept + gap  # type: ignore[no-any-return]
-    return np.maximum(kept - gap, 0) if not np.iscomplexobj(kept) else _positive(kept - gap)
 
+    def other(v: Array, m: Array) -> Array:
+        power = (modulus_square(m) / correction).astype(v.dtype)
+        return v + power if old.switches["VARIANCE"] else np.maximum(v - power, 0)
 
-def _positive(z: Array) -> Array:
-    """Return a complex array with the negative parts set to 0."""
-    result: Array = np.maximum(z.real, 0) + 1j * np.maximum(z.imag, 0)
-    return result.astype(z.dtype)
+    return _by_parts(other, kept, held["grad_avg"][i])
 
 
 def effective_lr(rule: Rule, lr: float, steps: int, slots: Mapping[str, Sequence[Array]]) -> list[Array]:
     """Return lr / denominator for each parameter, as the rule has it now.
 
-    The rule takes a step from p = 0 with g = 1, its means held still by decay = 1, and no momentum: what it subtracts is the answer.
+    The rule takes a step from p = 0 with g = 1, its means held still by decay = 1, without momentum: what it subtracts is wanted.
     """
     still = rule.scalars(lr, max(steps, 1))._replace(decay=1.0, fresh=0.0, momentum=0.0, weight_decay=0.0)
-    result = []
-    for k, v in enumerate(slots[rule.slots[0].name]):
-        m = slots["grad_avg"][k] if rule.centered else None
-        parts = [v.real, v.imag] if np.iscomplexobj(v) else [v]
-        means = [None if m is None else (m.real, m.imag)[i] if np.iscomplexobj(v) else m for i in range(len(parts))]
-        rates = [_unit_step(rule, part, mean, still) for part, mean in zip(parts, means, strict=True)]
-        result.append(rates[0] if len(rates) == 1 else (rates[0] + 1j * rates[1]).astype(v.dtype))
-    return result
+
+    def length(v: Array, m: Array) -> Array:
+        one, zero = np.ones_like(v), np.zeros_like(v)
+        with np.errstate(all="ignore"):
+            p, *_ = update_for(rule, v.dtype.name)(zero, one, v, m, zero, *np.array(still, v.dtype))
+        return np.abs(p)
+
+    means = slots["grad_avg"] if rule.centered else slots[rule.slots[0].name]
+    return [_by_parts(length, v, m) for v, m in zip(slots[rule.slots[0].name], means, strict=True)]
 
 
-def _unit_step(rule: Rule, v: Array, m: Array | None, scalars: Any) -> Array:
-    """Return the length of a step with a gradient of 1."""
-    one, zero = np.ones_like(v), np.zeros_like(v)
-    with np.errstate(all="ignore"):
-        p, *_ = update_for(rule, v.dtype.name)(zero, one, v, m, zero, *np.array(scalars, v.dtype))
-    return np.abs(p)  # type: ignore[no-any-return]
+def _by_parts(function: Callable[[Array, Array], Array], v: Array, m: Array) -> Array:
+    """Return function(v, m), taken part by part where v is complex: then it holds the means of both parts."""
+    if not np.iscomplexobj(v):
+        return function(v, m)
+    return (function(v.real, m.real) + 1j * function(v.imag, m.imag)).astype(v.dtype)

@@ -1,1 +1,1 @@
-"""What runs the rule: `reference` on NumPy arrays, `cpu` in one compiled pass over many tensors, `threads` to share that pass out."""
+"""What runs the rule: `reference` on NumPy arrays, `cpu` in one compiled pass over many tensors, which `threads` shares out."""

@@ -1,7 +1,7 @@
 """The rule on a CPU: one compiled pass over all tensors of a model, in one call.
 
-The tensors are taken end to end: element e of the model is element e - ends[k - 1] of the tensor k with ends[k - 1] ≤ e < ends[k]. Each
-thread gets one range of e, whatever the tensors' sizes.
+The tensors are taken end to end: element e of the model is element e - ends[k - 1] of the tensor k with ends[k - 1] ≤ e < ends[k].
+Each thread gets one range of e, whatever the tensors' sizes.
 """
 
 import hashlib
@@ -32,8 +32,8 @@ store_m: Any = None
 store_b: Any = None
 CENTERED = MOMENTUM = False
 
-# No fastmath: it may take approximate reciprocals in a vectorized body and exact ones in the tail, so that results would depend on where
-# a thread's range ends. The numpy error model divides without a branch.
+# No fastmath: it may take approximate reciprocals in a vectorized body and exact ones in the tail, so that results would depend on
+# where a thread's range ends. The numpy error model divides without a branch.
 _OPTIONS: dict[str, Any] = {"error_model": "numpy", "nogil": True}
 
 
@@ -62,9 +62,7 @@ def sweep(pointers: Any, ends: Any, scalars: Any, first: int, last: int) -> None
             v = load_v(at_v, i)
             m = load_m(at_m, i) if CENTERED else g
             b = load_b(at_b, i) if MOMENTUM else g
-            p, v, m, b = update(
-                p, g, v, m, b, inner, outer, decay, fresh, eps, momentum, weight_decay, correction, prior, carried
-            )
+            p, v, m, b = update(p, g, v, m, b, inner, outer, decay, fresh, eps, momentum, weight_decay, correction, prior, carried)
             store_p(at_p, i, p)
             store_v(at_v, i, v)
             if CENTERED:
@@ -135,8 +133,8 @@ def scan_for(parameter: str, computed: str) -> Any:
 def _compiled(function: Any, names: dict[str, Any], *variant: str) -> Any:
     """Return a copy of a kernel that looks its globals up in `names`, compiled when it is first called, and kept on disk.
 
-    Numba files what it compiled under the function's qualified name and the time stamp of its source file. It sees neither globals nor
-    other files, so two variants would share one entry and an edited rule would find the old one. Hence the name says all of it.
+    Numba files what it compiled under the function's qualified name and the time stamp of its source file. It sees neither globals
+    nor other files, so two variants would share one entry and an edited rule would find the old one. Hence the name says it all.
     """
     copy: Any = types.FunctionType(function.__code__, {"np": np, **names}, function.__name__)
     copy.__module__ = __name__

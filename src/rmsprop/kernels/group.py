@@ -1,7 +1,7 @@
 """Parameters of one dtype with their state, and which kernel takes which of them in a step.
 
-Arrays that lie dense in memory go through the compiled pass, all in one call. Others, and models too small to repay loading a compiler,
-go through the reference. Both give the same bits.
+Arrays that lie dense in memory go through the compiled pass, all in one call. Others, and models too small to repay loading a
+compiler, go through the reference. Both give the same bits.
 """
 
 import ctypes
@@ -163,7 +163,7 @@ def new_state(rule: Rule, p: Array, computed: str) -> dict[str, Array]:
     for slot in rule.slots:
         kind, initial = computed, complex(slot.initial, slot.initial)
         if computed not in _REAL or (slot.real and rule.complex_form == "modulus"):
-            kind, initial = _REAL.get(computed, computed), slot.initial  # type: ignore[assignment]
+            kind, initial = _REAL.get(computed, computed), slot.initial
         state[slot.name] = np.full_like(p, initial, dtype=kind, subok=False)
     return state
 
@@ -189,7 +189,8 @@ def check_precision(rule: Rule, computed: str, lr: float) -> None:
     for name in ("decay", "momentum"):
         if real.type(getattr(rule, name)) == 1:
             raise ValueError(
-                f"{name}={getattr(rule, name)!r} rounds to 1 in {real}; use at most {1 - float(info.epsneg):.17g}, or wider parameters"
+                f"{name}={getattr(rule, name)!r} rounds to 1 in {real}; "
+                f"use at most {1 - float(info.epsneg):.17g}, or wider parameters"
             )
     floor = float(real.type(rule.eps))
     if rule.eps_place == "inside":
@@ -202,7 +203,7 @@ def check_precision(rule: Rule, computed: str, lr: float) -> None:
 def address(array: Array) -> int:
     """Return the address of an array's first element; five times as fast as `array.ctypes.data`."""
     try:
-        return ctypes.addressof(_EMPTY.from_buffer(array))
+        return ctypes.addressof(_EMPTY.from_buffer(array))  # type: ignore[arg-type]  # typed as a buffer from Python 3.12
     except (TypeError, ValueError, BufferError):  # read-only, or not in C order
         return array.ctypes.data
 
@@ -213,7 +214,7 @@ _EMPTY = ctypes.c_char * 0
 def _limit(rule: Rule, real: str) -> float:
     """Return the largest magnitude of a gradient whose square, with whatever the rule adds to it, stays finite."""
     # A millionth less than the root: the two weights of a mean may add up to a little more than 1.
-    limit = float(np.finfo(real).max) ** 0.5 * (1 - 1e-6)
+    limit: float = float(np.finfo(real).max) ** 0.5 * (1 - 1e-6)
     # (g - m)², |g|² of two parts, (g + weight_decay·p)²: sums of two.
     return limit / 2 if rule.centered or rule.complex_form == "modulus" or rule.switches["COUPLED"] else limit
 

@@ -1,7 +1,7 @@
 """Loads and stores for compiled kernels: one element at an address, converted between its stored type and the arithmetic's.
 
-Each stream (parameter, gradient, each state array) has an alias scope of its own. The optimizer refuses overlapping arrays, so LLVM
-may take the streams as distinct; without that it gives up vectorizing beyond three of them, as its run-time overlap checks multiply.
+Each stream (parameter, gradient, each state array) has an alias scope of its own. The optimizer keeps overlapping arrays away, so
+LLVM may take the streams as distinct; otherwise it gives up vectorizing beyond three, as its run-time overlap checks multiply.
 """
 
 from collections.abc import Callable
@@ -14,7 +14,7 @@ from numba.extending import intrinsic
 STREAMS = ("p", "g", "v", "m", "b")
 
 # Stored types, by the name of the NumPy dtype, and what Numba calls the ones that it can compute in.
-COMPUTED = {
+COMPUTED: dict[str, Any] = {
     "float32": types.float32,
     "float64": types.float64,
     "complex64": types.complex64,
@@ -49,7 +49,7 @@ def load(stored: str, computed: str, stream: str) -> Any:
 
 
 def store(stored: str, computed: str, stream: str) -> Any:
-    """Return a compiled function of (address of element 0, index, value) that puts an element of a stream; arguments as for `load`."""
+    """Return a compiled function of (address of element 0, index, value) that puts an element; arguments as for `load`."""
     operand = COMPUTED[computed]
 
     @intrinsic

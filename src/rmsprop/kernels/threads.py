@@ -7,6 +7,7 @@ kernels release the GIL instead, and ordinary Python threads run them.
 import os
 import threading
 from collections.abc import Callable
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -70,7 +71,7 @@ def share(work: Callable[[int, int], object], total: int, grain: int) -> None:
     # Parts start at multiples of 64 elements, so that no two threads write to one cache line of a tensor that is aligned to lines.
     cuts = [total * part // parts // 64 * 64 for part in range(parts)] + [total]
     pool = _executor(parts - 1)
-    others = [pool.submit(work, first, last) for first, last in zip(cuts[1:-1], cuts[2:], strict=True)]
+    others = [pool.submit(work, first, last) for first, last in pairwise(cuts[1:])]
     try:
         work(cuts[0], cuts[1])
     finally:
