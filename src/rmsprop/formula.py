@@ -166,7 +166,7 @@ def _scalars(rule: Rule, sympy: Any) -> Scalars:
         momentum=momentum,
         weight_decay=lr * weight_decay if rule.weight_decay_form == "decoupled_lr" else weight_decay,
         correction=correction,
-        prior=prior,
+        unbias=1 / prior,
         carried=prior / correction,
     )
 

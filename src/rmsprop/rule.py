@@ -51,7 +51,7 @@ def update(
     momentum: Any,  # weight of the past in the buffer
     weight_decay: Any,  # of the gradient (COUPLED) or of the parameter (DECOUPLED, times lr where the form says so)
     correction: Any,  # 1 - decay^t; read with BIAS_CORRECTION, as are the next two
-    prior: Any,  # 1 - decay^(t-1), and 1 at the first step, where the mean that it divides is 0
+    unbias: Any,  # 1 / (1 - decay^(t-1)), and 1 at the first step, where the mean that it multiplies is 0
     carried: Any,  # (1 - decay^(t-1)) / (1 - decay^t)
 ) -> tuple[Any, Any, Any, Any]:
     """Take one step of RMSprop and return the new (p, v, m, b).
@@ -68,7 +68,7 @@ def update(
     if VARIANCE:
         # v - m² by itself cancels and turns negative; its own recurrence is equal in exact arithmetic and a sum of squares.
         if BIAS_CORRECTION:
-            v = flush(decay * v + decay * fresh * carried * square(g - m / prior))
+            v = flush(decay * v + decay * fresh * carried * square(g - unbias * m))
         else:
             v = flush(decay * v + decay * fresh * square(g - m))
     else:
@@ -81,7 +81,7 @@ def update(
         spread = v / correction
     if CENTERED and not VARIANCE:
         if BIAS_CORRECTION:
-            spread = spread - square(m / correction)
+            spread = spread - square(m) / (correction * correction)
         else:
             spread = spread - square(m)
     if EPS_INSIDE:
@@ -111,7 +111,7 @@ class Scalars(NamedTuple):
     momentum: float
     weight_decay: float
     correction: float
-    prior: float
+    unbias: float
     carried: float
 
 
@@ -264,7 +264,7 @@ class Rule:
             momentum=self.momentum,
             weight_decay=self.weight_decay * lr if self.weight_decay_form == "decoupled_lr" else self.weight_decay,
             correction=correction,
-            prior=prior or 1.0,
+            unbias=1 / (prior or 1.0),
             carried=prior / correction,
         )
 

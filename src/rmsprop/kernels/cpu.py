@@ -49,7 +49,7 @@ def sweep(pointers: Any, ends: Any, scalars: Any, first: int, last: int) -> None
     """
     inner, outer, decay, fresh, eps = scalars[0], scalars[1], scalars[2], scalars[3], scalars[4]
     momentum, weight_decay = scalars[5], scalars[6]
-    correction, prior, carried = scalars[7], scalars[8], scalars[9]
+    correction, unbias, carried = scalars[7], scalars[8], scalars[9]
     tensor = np.searchsorted(ends, first, side="right")
     while first < last:
         stop = min(last, ends[tensor])
@@ -62,7 +62,7 @@ def sweep(pointers: Any, ends: Any, scalars: Any, first: int, last: int) -> None
             v = load_v(at_v, i)
             m = load_m(at_m, i) if CENTERED else g
             b = load_b(at_b, i) if MOMENTUM else g
-            p, v, m, b = update(p, g, v, m, b, inner, outer, decay, fresh, eps, momentum, weight_decay, correction, prior, carried)
+            p, v, m, b = update(p, g, v, m, b, inner, outer, decay, fresh, eps, momentum, weight_decay, correction, unbias, carried)
             store_p(at_p, i, p)
             store_v(at_v, i, v)
             if CENTERED:

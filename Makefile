@@ -1,0 +1,44 @@
+# `make demo` and `make test` install what they need into .venv; nothing else is needed but Python and make.
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check -q
+
+.PHONY: demo test test-slow lint bench golden clean
+
+demo: $(VENV)/demo.installed
+	$(BIN)/rmsprop fit examples/quadratic.csv "y = a*x**2 + b*x + c" --out demo
+
+test: lint
+	$(BIN)/python -m pytest -m "not slow"
+
+test-slow: $(VENV)/test.installed
+	$(BIN)/python -m pytest -m slow --timeout=1800
+
+lint: $(VENV)/test.installed
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+bench: $(VENV)/test.installed
+	$(BIN)/python benchmarks/step.py
+	$(BIN)/python benchmarks/startup.py
+	$(BIN)/python benchmarks/nist.py
+	$(BIN)/python benchmarks/fit.py
+
+$(VENV)/pip.installed:
+	$(PYTHON) -m venv $(VENV)
+	$(PIP) install "pip>=25.1"
+	touch $@
+
+$(VENV)/demo.installed: $(VENV)/pip.installed pyproject.toml
+	$(PIP) install -e ".[fit]"
+	touch $@
+
+$(VENV)/test.installed: $(VENV)/pip.installed pyproject.toml constraints.txt
+	$(PIP) install -c constraints.txt -e ".[fit]" --group dev
+	touch $@ $(VENV)/demo.installed
+
+clean:
+	rm -rf $(VENV) build dist demo .mypy_cache .pytest_cache .ruff_cache .hypothesis
