@@ -59,10 +59,10 @@ def matrix(
     momentum: Iterable[float] = (0.0, 0.9),
     centered: Iterable[bool] = (False, True),
 ) -> list[Case]:
-    """Return momentum × centered × weight decay × schedule in the first dtype, and the corners of it in the others."""
+    """Return momentum × centered × weight decay × schedule in the first dtype, and a few of them in the others."""
     dtypes, decays, out = tuple(dtypes), tuple(decays), []
     for dtype, mu, center, decay, lr in itertools.product(dtypes, momentum, centered, decays, (CONSTANT, CHANGING)):
-        if dtype != dtypes[0] and (lr is CONSTANT) != (not mu):
+        if dtype != dtypes[0] and ((lr is CHANGING) != bool(mu) or (decay and not (mu and center))):
             continue
         axes: dict[str, Any] = {**({"momentum": mu} if mu else {}), **({"centered": True} if center else {}), **decay}
         out.append(case(dialect, axes, dtype=dtype, lr=lr))
