@@ -1,0 +1,101 @@
+"""The commands and their options."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+import rmsprop
+from rmsprop.dialects import dialect as find_dialect
+from rmsprop.dialects import dialect_names
+
+app = typer.Typer(
+    rich_markup_mode=None,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"rmsprop {rmsprop.__version__}")
+        raise typer.Exit
+
+
+@app.callback(no_args_is_help=True)
+def root(
+    version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")] = False,
+) -> None:
+    """RMSprop in every dialect, and a fit of models to data."""
+
+
+@app.command("fit", no_args_is_help=False)
+def fit_command(
+    data: Annotated[str | None, typer.Argument(metavar="DATA", help="CSV or Parquet file.", show_default=False)] = None,
+    model: Annotated[
+        str | None,
+        typer.Argument(metavar="MODEL", help="Such as 'y = a*x**2 + b*x + c'; unknown names are parameters.", show_default=False),
+    ] = None,
+    start: Annotated[str | None, typer.Option(help="Start values, such as a=1,b=2.")] = None,
+    lr: Annotated[
+        float | None, typer.Option(help="Learning rate, in the scaled coordinates [0.3 for restarts, else 0.03].")
+    ] = None,
+    decay: Annotated[float | None, typer.Option(help="Decay of the mean square [the dialect's].")] = None,
+    eps: Annotated[float | None, typer.Option(help="Added to its root [the dialect's].")] = None,
+    momentum: Annotated[float | None, typer.Option(help="Momentum [the dialect's].")] = None,
+    dialect: Annotated[str, typer.Option(help="Which RMSprop: see `rmsprop dialects`.")] = "article",
+    epochs: Annotated[int | None, typer.Option(help="Passes over the data [2000, fewer for many rows].")] = None,
+    batch_size: Annotated[int | None, typer.Option(help="Rows of a mini-batch [all].")] = None,
+    loss: Annotated[str, typer.Option(help="mse, mae or huber.")] = "mse",
+    delta: Annotated[float | None, typer.Option(help="Where huber turns linear [1.345 robust standard deviations].")] = None,
+    schedule: Annotated[
+        str | None,
+        typer.Option(help="restarts, constant, cosine, linear, exponential or step [restarts; cosine with mini-batches]."),
+    ] = None,
+    scale: Annotated[str | None, typer.Option(help="Coordinates: curvature, start or none [curvature].")] = None,
+    sigma: Annotated[str | None, typer.Option(help="Column with the standard deviation of the left side.")] = None,
+    seed: Annotated[int, typer.Option(help="Of mini-batches and of chosen starts.")] = 0,
+    polish: Annotated[bool, typer.Option("--polish/--no-polish", help="Polish RMSprop's answer by Levenberg-Marquardt.")] = True,
+    recipe: Annotated[
+        str | None, typer.Option(help="article: repeat the tutorial's run; without DATA and MODEL, on its own data.")
+    ] = None,
+    missing: Annotated[str, typer.Option(help="Rows with a missing cell: drop or refuse.")] = "drop",
+    memory: Annotated[
+        int | None, typer.Option(help="Bytes that columns may take before the file is read in pieces [half of what is free].")
+    ] = None,
+    out: Annotated[Path, typer.Option(help="Directory for fit.json and fit.png.")] = Path("fit"),
+    json: Annotated[bool, typer.Option("--json", help="Print one JSON object instead of the report.")] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print no report and no progress; write the files.")] = False,
+) -> int:
+    """Fit MODEL to DATA; write fit.json and fit.png.
+
+    Example: rmsprop fit data.csv "y = a*exp(-b*x) + c" --start a=5,b=0.1
+    """
+    from rmsprop.cli.fitting import run_fit
+
+    options = {
+        "lr": lr, "decay": decay, "eps": eps, "momentum": momentum, "dialect": dialect, "epochs": epochs, "batch_size": batch_size,
+        "loss": loss, "delta": delta, "schedule": schedule, "scale": scale, "sigma": sigma, "seed": seed, "polish": polish,
+        "recipe": recipe, "missing": missing, "memory": memory,
+    }  # fmt: skip
+    return run_fit(data, model, start, options, out, json=json, quiet=quiet)
+
+
+@app.command("dialects")
+def dialects_command(
+    name: Annotated[str | None, typer.Argument(metavar="NAME", help="One dialect, with its formula.", show_default=False)] = None,
+) -> None:
+    """Print the table of dialects, or one of them with its formula."""
+    from rmsprop.cli.dialects import describe, table
+
+    if name is None:
+        typer.echo(table([find_dialect(known) for known in dialect_names()]))
+        return
+    try:
+        rule = find_dialect(name)
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from None
+    typer.echo(describe(rule))
