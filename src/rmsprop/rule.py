@@ -337,13 +337,16 @@ def bind(
         (0.858579, 2.0)
     """
     if square is None:
-        square = compile(_copy(modulus_square if rule.complex_form == "modulus" else globals()["square"], names))
+        square = compile(rebound(modulus_square if rule.complex_form == "modulus" else globals()["square"], names))
     switches = {name: wrap(on) for name, on in rule.switches.items()}
-    return compile(_copy(update, {**names, **switches, "sqrt": sqrt, "flush": flush, "square": square}))
+    return compile(rebound(update, {**names, **switches, "sqrt": sqrt, "flush": flush, "square": square}))
 
 
-def _copy(function: Any, names: dict[str, Any]) -> Callable[..., Any]:
-    """Return a copy of a function that looks its globals up in `names`: the same code, other constants."""
-    copy = types.FunctionType(function.__code__, {"__name__": __name__, **names}, function.__name__)
-    copy.__module__ = __name__
-    return copy
+def rebound(function: Any, names: dict[str, Any]) -> Any:
+    """Return a copy of a function that looks its globals up in `names`: the same code, other constants.
+
+    Example:
+        >>> rebound(square, {})(3)
+        9
+    """
+    return types.FunctionType(function.__code__, {"__name__": function.__module__, **names}, function.__name__)

@@ -6,7 +6,6 @@ Each thread gets one range of e, whatever the tensors' sizes.
 
 import hashlib
 import math
-import types
 from contextlib import suppress
 from functools import cache
 from pathlib import Path
@@ -17,7 +16,7 @@ import numpy as np
 
 from rmsprop import rule as _rule
 from rmsprop.kernels import memory
-from rmsprop.rule import Rule, bind
+from rmsprop.rule import Rule, bind, rebound
 
 # What `sweep` and `scan` read besides their arguments; `_compiled` replaces them in a copy of each function.
 update: Any = None
@@ -136,8 +135,7 @@ def _compiled(function: Any, names: dict[str, Any], *variant: str) -> Any:
     Numba files what it compiled under the function's qualified name and the time stamp of its source file. It sees neither globals
     nor other files, so two variants would share one entry and an edited rule would find the old one. Hence the name says it all.
     """
-    copy: Any = types.FunctionType(function.__code__, {"np": np, **names}, function.__name__)
-    copy.__module__ = __name__
+    copy = rebound(function, {"np": np, **names})
     copy.__qualname__ = f"{function.__name__}_{_digest(*variant)}"
     dispatcher = numba.njit(**_OPTIONS)(copy)
     # RuntimeError: no folder that can be written to. Then every process compiles for itself.
