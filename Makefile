@@ -27,6 +27,10 @@ bench: $(VENV)/test.installed
 	$(BIN)/python benchmarks/nist.py
 	$(BIN)/python benchmarks/fit.py
 
+# Make the traces of tests/golden anew from the live upstream packages: gigabytes of downloads.
+golden:
+	$(PYTHON) tests/golden/make_all.py
+
 $(VENV)/pip.installed:
 	$(PYTHON) -m venv $(VENV)
 	$(PIP) install "pip>=25.1"

@@ -236,8 +236,7 @@ class RMSprop:
         """Return why a gradient was refused."""
         name = self._parameters.names[index]
         remedy = "nothing was changed; lower the learning rate or mend the loss, or pass on_nonfinite='skip'"
-        with np.errstate(invalid="ignore"):
-            size = np.maximum(np.abs(g.real), np.abs(g.imag)) if g is not None else np.zeros(1)
+        size = np.maximum(np.abs(g.real), np.abs(g.imag)).astype(np.float64)
         wrong = ~(size <= limit)
         if not wrong.any():
             return f"the gradient of {name!r} with its weight decay is too large to be squared; {remedy}"

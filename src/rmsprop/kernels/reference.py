@@ -77,11 +77,13 @@ def _write(update: Callable[..., tuple[Array, ...]], arrays: Sequence[Array | No
 
 def beyond(g: Array, limit: float) -> bool:
     """Return whether an array holds NaN or a number whose magnitude is above limit."""
-    if g.size <= BLOCK and g.dtype.kind == "f":
-        flat = g.ravel()
-        if flat.dot(flat) <= limit:  # far below limit², and it says yes to nearly every gradient in one call
-            return False
+    if g.dtype.kind in "fc":
+        limit = min(limit, float(np.finfo(g.dtype).max))  # it would become infinity in float16, and nothing is above that
     with np.errstate(all="ignore"):
+        if g.size <= BLOCK and g.dtype.kind == "f":
+            flat = g.ravel()
+            if flat.dot(flat) <= limit:  # far below limit², and it settles nearly every gradient in one call
+                return False
         for part in (g.real, g.imag) if g.dtype.kind == "c" else (g,):
             blocks = np.nditer(part, flags=["external_loop", "buffered", "zerosize_ok"], buffersize=BLOCK)
             with blocks:
