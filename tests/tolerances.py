@@ -74,3 +74,21 @@ TOLERANCES |= {
         4, 2, f"{_ORDER}; v - m² is uncertain by an ulp of v, the more beside a smaller buffer"
     ),
 }
+
+
+class Relative(NamedTuple):
+    """How far a result may be from what it is compared with, as a share of it."""
+
+    share: float
+    reason: str
+
+
+# Fits to data.
+RELATIVE: dict[str, Relative] = {
+    "fit, derivative": Relative(1e-9, "some ten operations on values between 1e-3 and 1e3, each of which may cancel three digits"),
+    "fit, blocks": Relative(1e-12, "sums of 1e5 terms in another order"),
+    "fit, certified stderr": Relative(1e-4, "the certified values have 11 digits, of which an ill-conditioned J keeps some"),
+    "fit, certified rss": Relative(1e-9, "the certified values have 11 digits"),
+    "fit, optimum": Relative(1e-8, "a polished fit is at rounding's floor, √ulp of RSS"),
+    "fit, streamed": Relative(2e-2, "a mini-batch run ends within its last learning rate of the optimum"),
+}

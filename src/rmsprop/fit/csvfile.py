@@ -77,23 +77,25 @@ def sniff(path: Path) -> Layout:
     if not rows:
         raise DataError(f"{path} holds only comments; it must hold rows of numbers")
     decimal_comma = separator != "," and _decimal_comma(path, [row for _, row in rows[1:]] or [rows[0][1]])
-    first_line, first = rows[0]
+    first = rows[0][1]
     has_header = not all(_is_number(cell, decimal_comma) or cell.lower() in MISSING for cell in first)
     if not has_header and not any(_is_number(cell, decimal_comma) for cell in first):
         has_header = True
     if has_header and len(rows) < 2:
         raise DataError(f"{path} holds a header and no row of data")
-    return Layout(separator, decimal_comma, first if has_header else None, len(first), first_line if has_header else 0, comments)
+    return Layout(separator, decimal_comma, first if has_header else None, len(first), rows[int(has_header)][0], comments)
 
 
 def _rows(lines: list[str], separator: str, comments: bool) -> Iterator[tuple[int, list[str]]]:
-    """Yield (number of physical lines read so far, stripped cells) of the rows that are not blank."""
+    """Yield (physical lines above it, stripped cells) of each row that is not blank."""
     reader = csv.reader((line + "\n" for line in lines), delimiter=separator)
+    above = 0
     try:
         for row in reader:
             cells = [cell.strip() for cell in row]
             if any(cells) and not (comments and cells[0].startswith("#")):
-                yield reader.line_num, cells
+                yield above, cells
+            above = reader.line_num
     except csv.Error:
         return
 

@@ -105,6 +105,7 @@ class CsvSource(Source):
     """A CSV file."""
 
     def __init__(self, path: Path) -> None:
+        _pl()  # refused at once where it is not installed
         self.layout = csvfile.sniff(path)
         plain = ["y"] if self.layout.width == 1 else ["x", "y"]
         if self.layout.width > 2:

@@ -161,11 +161,11 @@ class Program:
                     totals[out] = reduce(value)
                 else:
                     # A node without rows, as in the loss of y = a at a constant y, counts once for every row.
-                    totals[out] = value * len(values[self.first_register - 1])
+                    totals[out] = value * len(values[-1])
             elif second < 0:
-                ufunc(values[first], values[out])
+                ufunc(values[first], out=values[out])
             else:
-                ufunc(values[first], values[second], values[out])
+                ufunc(values[first], values[second], out=values[out])
 
 
 def _dot(a: Array, b: Array) -> float:

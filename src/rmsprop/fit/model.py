@@ -141,13 +141,13 @@ class Model:
     def _chain(self, adjoints: dict[int, int]) -> list[int]:
         """Carry adjoints of the parameter-only nodes on to the parameters themselves."""
         b = self.builder
-        total = {name: b.number(0.0) for name in self.parameters}
+        total: dict[str, int] = {}
         for index, adjoint in adjoints.items():
             for leaf, share in b.gradient(index, adjoint).items():
                 name = str(b.nodes[leaf].value)
-                zero = b.nodes[total[name]].kind == "number"
-                total[name] = share if zero else b.op("add", total[name], share)
-        return [total[name] for name in self.parameters]
+                total[name] = b.op("add", total[name], share) if name in total else share
+        # A parameter whose every use folds away, as in a**0, has no adjoint.
+        return [total[name] if name in total else b.number(0.0) for name in self.parameters]
 
     @cached_property
     def linear(self) -> list[str]:

@@ -15,6 +15,8 @@ Residuals = Callable[[Array], Array]
 
 # Below these a step changes nothing that a float64 can hold.
 _TOLERANCE = 1e-15
+# Per parameter: narrow valleys take several hundred.
+_EVALUATIONS = 500
 #: Largest cosine between the residuals and a column of J at what counts as an optimum.
 STATIONARY = 1e-5
 
@@ -98,7 +100,7 @@ def _run(residuals: Residuals, jacobian: Residuals, theta: Array, method: str, d
                 ftol=_TOLERANCE,
                 xtol=_TOLERANCE,
                 gtol=_TOLERANCE,
-                max_nfev=200 * (len(theta) + 1),
+                max_nfev=_EVALUATIONS * (len(theta) + 1),
                 **({} if delta is None else {"loss": "huber", "f_scale": delta}),
             )
             end = np.asarray(got.x, dtype=np.float64)

@@ -30,6 +30,8 @@ Array = NDArray[np.float64]
 _MEMORY_SHARE = 2
 # Rows in a mini-batch of a file that is larger than memory.
 _STREAM_BATCH = 4_096
+# A run that ends this many times worse than it began has diverged; one that only circles the optimum has not.
+_ROSE = 10
 # Below this many numbers in J, polishing is so cheap that both the run's end and the start are polished, and the better is taken.
 _CHEAP = 500_000
 
@@ -200,7 +202,7 @@ def _answer(
             run.interrupted = True
             why = "polishing was interrupted"
     if trouble is not None:
-        if done is None or not done.converged:
+        if not run.interrupted and (done is None or not done.converged):
             raise DivergedError(trouble)
         notes.append(trouble)
     if done is None:
@@ -229,16 +231,21 @@ def _why_not_polished(problem: InMemory, model: Model, run: Run, options: Option
 
 
 def _polish(evaluator: Evaluator, run: Run, theta: Array, delta: float | None) -> Polished:
-    """Polish from the better of the run's end and the start; from both where that is cheap or the first fails."""
+    """Polish from the better of the run's end and the start; from both where that is cheap, and on where that fails."""
     origins: list[tuple[str, Array]] = [("the run's end", run.best), ("the start", theta)]
     origins.sort(key=lambda origin: cost(evaluator.residuals(origin[1]), delta))
-    first = replace(polish(evaluator.residuals, evaluator.jacobian, origins[0][1], delta), origin=origins[0][0])
-    same = np.array_equal(run.best, theta)
-    if same or (first.converged and evaluator.n * len(theta) > _CHEAP):
-        return first
-    second = replace(polish(evaluator.residuals, evaluator.jacobian, origins[1][1], delta), origin=origins[1][0])
-    better = second.cost < first.cost * (1 - 1e-9) or (second.converged and not first.converged and second.cost <= first.cost)
-    return second if better else first
+    origins.append(("the start, its linear parameters solved", start.solved(evaluator, theta)))
+    cheap = evaluator.n * len(theta) <= _CHEAP
+    best: Polished | None = None
+    for k, (origin, point) in enumerate(origins):
+        enough = best is not None and best.converged and (k == 2 or not cheap)
+        if enough or not np.isfinite(evaluator.residuals(point)).all():
+            continue
+        got = replace(polish(evaluator.residuals, evaluator.jacobian, point, delta), origin=origin)
+        if best is None or got.cost < best.cost * (1 - 1e-9) or (got.converged and not best.converged and got.cost <= best.cost):
+            best = got
+    assert best is not None
+    return best
 
 
 def _trouble(run: Run, settings: Settings) -> str | None:
@@ -248,8 +255,8 @@ def _trouble(run: Run, settings: Settings) -> str | None:
     if settings.schedule == "restarts":
         # Restarts go on from the best point with shorter steps, so that only a run that gained nothing has diverged.
         epoch = epoch if run.best_loss >= began else None
-    elif epoch is None and ended > began and run.epochs:
-        epoch = next(k for k, loss in enumerate(run.losses) if loss > began)
+    elif epoch is None and ended > _ROSE * began:
+        epoch = next(k for k, loss in enumerate(run.losses) if loss > _ROSE * began)
     if epoch is None:
         return None
     what = "its loss is no finite number" if run.diverged else f"its loss rose from {began:.4g} to {ended:.4g}"
@@ -278,7 +285,9 @@ def _fit_pieces(source: Source, model: Model, options: Options, memory: int, pro
         run = train(problem, theta, settings, progress)
         trouble = _trouble(run, settings)
         if trouble is not None:
-            raise DivergedError(trouble)
+            if not run.interrupted:
+                raise DivergedError(trouble)
+            notes.append(trouble)
         why = "not polished: the file is larger than the memory allowed"
         answer = measure(model, problem, run.end, run.end, why, problem.delta)
         return _result(model, source, options, settings, theta, run, answer, notes, sample(rows, SAMPLE), began)

@@ -29,7 +29,7 @@ def choose(model: Model, evaluator: Evaluator, columns: Mapping[str, Array], giv
         seed: of the draws.
     """
     free = [name for name in model.parameters if name not in given]
-    ones = np.array([given.get(name, 1.0) for name in model.parameters])
+    ones = np.array([given.get(name, 1.0) for name in model.parameters], dtype=np.float64)
     linear = [name for name in free if name in model.linear]
     if not free or (len(linear) == len(model.parameters)):
         return ones
@@ -56,6 +56,19 @@ def choose(model: Model, evaluator: Evaluator, columns: Mapping[str, Array], giv
         if np.isfinite(loss) and loss < lowest and np.isfinite(evaluator.jacobian(theta)).all():
             best, lowest = theta, loss
     return best
+
+
+def solved(evaluator: Evaluator, theta: Array) -> Array:
+    """Return a start whose linear parameters are those of least squares for its other ones."""
+    model = evaluator.model
+    at = [k for k, name in enumerate(model.parameters) if name in model.linear]
+    point = theta.copy()
+    point[at] = 0.0
+    r, j = evaluator.residuals(point), evaluator.jacobian(point)[:, at]
+    if not at or not (np.isfinite(r).all() and np.isfinite(j).all()):
+        return theta
+    point[at] = np.linalg.lstsq(j, -r, rcond=1e-10)[0]
+    return point
 
 
 def _sizes(model: Model, columns: Mapping[str, Array]) -> Array:

@@ -134,8 +134,10 @@ class _Walk:
 
     def step(self, gradient: Array) -> Array:
         """Walk one step down a gradient by θ and return the new θ."""
-        self.optimizer.step(gradient if self.map is None else self.weight * (gradient @ self.map))
-        return self.u.copy() if self.map is None else self.base + self.map @ self.u
+        # What leaves the finite numbers here ends the walk, so that NumPy need not warn of it too.
+        with np.errstate(all="ignore"):
+            self.optimizer.step(gradient if self.map is None else self.weight * (gradient @ self.map))
+            return self.u.copy() if self.map is None else self.base + self.map @ self.u
 
     def effective(self) -> Array:
         """Return how far each parameter moves for a unit of its own gradient now."""
@@ -233,7 +235,7 @@ def schedule(name: str, lr: float, total: int) -> Callable[[int], float]:
     cosine, linear and exponential fall to 1e-4 of lr at the last step; step divides by 10 at each third.
 
     >>> [round(schedule("cosine", 1.0, 5)(k), 3) for k in range(5)]
-    [1.0, 0.854, 0.5, 0.146, 0.0]
+    [1.0, 0.854, 0.5, 0.147, 0.0]
     """
     last = max(total - 1, 1)
     if name == "cosine":
