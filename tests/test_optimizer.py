@@ -150,7 +150,7 @@ class TestStructure:
         with pytest.raises(TypeError, match="must be one array"):
             rmsprop.RMSprop(np.ones(3)).step([np.ones(3)])
         with pytest.raises(TypeError, match="must be a list of 2 arrays"):
-            rmsprop.RMSprop([np.ones(3)] + [np.ones(2)]).step(np.ones(3))
+            rmsprop.RMSprop([np.ones(3), np.ones(2)]).step(np.ones(3))
         with pytest.raises(ValueError, match="must have 2 arrays, as params has, got 1"):
             rmsprop.RMSprop([np.ones(3), np.ones(2)]).step([np.ones(3)])
 
@@ -324,8 +324,17 @@ class TestSubnormals:
     def test_normal_state_is_kept(self):
         p = np.ones(BIG, np.float32)
         optimizer = rmsprop.RMSprop(p, decay=0.5, lr=0.0)
-        optimizer.step(np.full(BIG, np.sqrt(np.finfo(np.float32).tiny) * 1.5, np.float32))
+        optimizer.step(np.full(BIG, np.sqrt(np.finfo(np.float32).tiny) * 2.1, np.float32))
         assert (optimizer.state["square_avg"] > 0).all()
+
+    @pytest.mark.parametrize("size", [5, BIG])
+    def test_subnormal_state_that_is_loaded_becomes_zero(self, size):
+        optimizer = rmsprop.RMSprop(np.ones(size, np.float32), momentum=0.9)
+        saved = optimizer.state_dict()
+        saved["state"]["square_avg"][0][:] = 1e-45
+        saved["state"]["momentum_buffer"][0][:] = -1e-45
+        optimizer.load_state_dict(saved)
+        assert all((array == 0).all() for array in optimizer.state.values())
 
 
 class TestEffectiveRate:
@@ -399,7 +408,10 @@ class TestGoingOn:
         ("change", "words"),
         [
             (lambda d: [], "must be a dict"),
-            (lambda d: {"state": {0: {"exp_avg": np.ones(3), "exp_avg_sq": np.ones(3)}}, "param_groups": []}, "not a state of rmsprop"),
+            (
+                lambda d: {"state": {0: {"exp_avg": np.ones(3), "exp_avg_sq": np.ones(3)}}, "param_groups": []},
+                "not a state of rmsprop",
+            ),
             (lambda d: {**d, "version": 99}, "version must be 1, got 99"),
             (lambda d: {k: v for k, v in d.items() if k != "steps"}, "lacks 'steps'"),
             (lambda d: {**d, "steps": -1}, "'steps' must be an integer"),

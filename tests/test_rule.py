@@ -182,7 +182,9 @@ def test_dialects_are_complete():
     assert (article.lr, article.decay, article.eps, article.eps_place) == (0.01, 0.9, 1e-8, "outside")
 
 
-@pytest.mark.parametrize(("asked", "near"), [("torch", "pytorch"), ("Keras", "keras"), ("tf", "tf1"), ("adam", "choose from article")])
+@pytest.mark.parametrize(
+    ("asked", "near"), [("torch", "pytorch"), ("Keras", "keras"), ("tf", "tf1"), ("adam", "choose from article")]
+)
 def test_unknown_dialect_is_answered_with_the_nearest(asked, near):
     with pytest.raises(ValueError, match=f"unknown dialect {asked!r}.*{near}"):
         rmsprop.dialect(asked)

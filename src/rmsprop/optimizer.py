@@ -8,7 +8,9 @@ from numpy.typing import NDArray
 
 from rmsprop import state as _state
 from rmsprop.dialects import dialect as _dialect
-from rmsprop.kernels.group import Group, Memory, check_precision, new_state
+from rmsprop.kernels.group import Group, new_state
+from rmsprop.kernels.layout import Memory
+from rmsprop.kernels.precision import check_precision
 from rmsprop.parameters import COMPUTED, Arrays, Parameters
 from rmsprop.rule import Rule, learning_rate
 
@@ -86,24 +88,19 @@ class RMSprop:
             FloatingPointError: with on_nonfinite="raise", a gradient is not finite or its square overflows.
         """
         lr = self._lr_at(self.steps)
-        checked = self._parameters.gradients(grads)
-        # A gradient that lies in what the step writes would change under it.
-        checked = [g.copy() if g is not None and self._memory.holds(g) else g for g in checked]
-        routed = []
-        for group, indices in self._groups:
-            own = [checked[i] for i in indices]
-            routed.append((group, own, group.route(own)))
+        ordered = self._parameters.ordered(grads)
+        routes = [group.route([ordered[i] for i in group.indices], self._parameters, self._memory) for group in self._groups]
         if self.on_nonfinite != "propagate":
-            for (_, indices), (group, own, route) in zip(self._groups, routed, strict=True):
-                wrong = group.beyond(own, *route)
+            for group, route in zip(self._groups, routes, strict=True):
+                wrong = group.beyond(route)
                 if wrong is not None:
                     if self.on_nonfinite == "raise":
-                        raise FloatingPointError(self._complaint(indices[wrong], checked[indices[wrong]], group.limit))
+                        raise FloatingPointError(self._complaint(group.indices[wrong], route.grads[wrong], group.limit))
                     self.skipped += 1
                     return
         scalars = self._rule.scalars(lr, self.steps + 1)
-        for group, own, route in routed:
-            group.advance(own, scalars, *route)
+        for group, route in zip(self._groups, routes, strict=True):
+            group.advance(route, scalars)
         self.steps += 1
 
     @property
@@ -210,12 +207,10 @@ class RMSprop:
         arrays = self._parameters.arrays
         compiled = sum(p.size for p in arrays) > SMALL
         self._memory = Memory([*arrays, *(a for held in slots.values() for a in held)])
-        self._groups = []
-        for kind in dict.fromkeys(p.dtype for p in arrays):
-            indices = [i for i, p in enumerate(arrays) if p.dtype == kind]
-            own = {name: [held[i] for i in indices] for name, held in slots.items()}
-            group = Group(self._rule, [arrays[i] for i in indices], own, COMPUTED[kind.name], compiled)
-            self._groups.append((group, indices))
+        self._groups = [
+            Group(self._rule, self._parameters, [i for i, p in enumerate(arrays) if p.dtype == kind], slots, compiled)
+            for kind in dict.fromkeys(p.dtype for p in arrays)
+        ]
 
     def _fresh(self, rule: Rule) -> list[dict[str, NDArray[Any]]]:
         """Return the state that a rule starts from, for each parameter."""

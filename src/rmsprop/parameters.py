@@ -47,21 +47,21 @@ class Parameters:
             return values[0]
         return dict(zip(self.names, values, strict=True)) if self.keyed else list(values)
 
-    def gradients(self, grads: Any) -> list[Array | None]:
-        """Return the gradients in the order of the arrays, checked against them.
+    def ordered(self, grads: Any) -> Sequence[Any]:
+        """Return the gradients in the order of the arrays.
 
         Args:
             grads: in the structure of the parameters; None stands for a parameter that is left alone.
 
         Raises:
-            TypeError: something is not an array, or of a dtype that cannot become the parameter's.
-            ValueError: the structure or a shape differs.
+            TypeError: the structure is another.
+            ValueError: a gradient is missing, or one too many.
         """
         if self.single:
             if isinstance(grads, list | tuple | Mapping):
                 raise TypeError(f"grads must be one array, as params is, got {_kind(grads)}")
-            found: Sequence[Any] = (grads,)
-        elif self.keyed:
+            return (grads,)
+        if self.keyed:
             if not isinstance(grads, Mapping):
                 raise TypeError(f"grads must be a dict with the keys of params, got {_kind(grads)}")
             if grads.keys() != set(self.names):
@@ -71,19 +71,21 @@ class Parameters:
                     if missing
                     else f"grads has {next(key for key in grads if key not in self.names)!r}, which params lacks"
                 )
-            found = [grads[name] for name in self.names]
-        else:
-            if not isinstance(grads, list | tuple):
-                raise TypeError(f"grads must be a list of {len(self.names)} arrays, as params is, got {_kind(grads)}")
-            if len(grads) != len(self.names):
-                raise ValueError(f"grads must have {len(self.names)} arrays, as params has, got {len(grads)}")
-            found = grads
-        checked = []
-        for name, p, g in zip(self.names, self.arrays, found, strict=True):
-            if g is not None and not (type(g) is np.ndarray and g.dtype is p.dtype and g.shape == p.shape):
-                g = _fitting(name, p, g)
-            checked.append(g)
-        return checked
+            return [grads[name] for name in self.names]
+        if not isinstance(grads, list | tuple):
+            raise TypeError(f"grads must be a list of {len(self.names)} arrays, as params is, got {_kind(grads)}")
+        if len(grads) != len(self.names):
+            raise ValueError(f"grads must have {len(self.names)} arrays, as params has, got {len(grads)}")
+        return grads
+
+    def fitting(self, index: int, g: Any) -> Array:
+        """Return a gradient as an array that fits the parameter of that index.
+
+        Raises:
+            TypeError: it is not an array, or of a dtype that cannot become the parameter's.
+            ValueError: its shape differs.
+        """
+        return _fitting(self.names[index], self.arrays[index], g)
 
 
 def _named(params: Any, what: str) -> Iterator[tuple[Any, Any]]:

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from rmsprop.kernels.reference import update_for
+from rmsprop.kernels.reference import flushed, update_for
 from rmsprop.rule import AXES, Rule, learning_rate, modulus_square
 
 Array = NDArray[Any]
@@ -108,7 +108,7 @@ def _same_keys(what: str, got: Mapping[Any, Any], wanted: Mapping[Any, Any]) -> 
 
 
 def adapted(held: Slots, old: Rule, new: Rule, steps: int, fresh: Sequence[Mapping[str, Array]]) -> Slots:
-    """Return copies of the state that `old` left behind, as `new` reads it.
+    """Return copies of the state that `old` left behind, as `new` reads it, without subnormal numbers.
 
     Args:
         held: state by slot and index of the parameter.
@@ -130,7 +130,7 @@ def adapted(held: Slots, old: Rule, new: Rule, steps: int, fresh: Sequence[Mappi
     result: Slots = {}
     for slot in new.slots:
         if slot.name in held:
-            result[slot.name] = {i: array.copy() for i, array in held[slot.name].items()}
+            result[slot.name] = {i: flushed(array) for i, array in held[slot.name].items()}
         elif slot.argument == "v":
             result[slot.name] = {i: _means(held, i, old, new, steps) for i in range(len(fresh))}
         else:
@@ -152,7 +152,8 @@ def _means(held: Slots, i: int, old: Rule, new: Rule, steps: int) -> Array:
 
     def other(v: Array, m: Array) -> Array:
         power = (modulus_square(m) / correction).astype(v.dtype)
-        return v + power if old.switches["VARIANCE"] else np.maximum(v - power, 0)
+        carried: Array = v + power if old.switches["VARIANCE"] else np.maximum(v - power, 0)
+        return carried
 
     return _by_parts(other, kept, held["grad_avg"][i])
 

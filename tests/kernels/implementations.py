@@ -8,6 +8,7 @@ import pytest
 
 import rmsprop
 from rmsprop import Rule, optimizer
+from rmsprop.kernels.precision import floor
 from rmsprop.parameters import COMPUTED
 from rmsprop.rule import bind
 
@@ -70,10 +71,10 @@ def _jax() -> Implementation:
     jnp = jax.numpy
 
     def step(rule: Rule, real: np.dtype[Any]) -> Any:
-        tiny = np.finfo(real).tiny
+        least = floor(real.name)
 
         def flush(z: Any) -> Any:
-            return jnp.where((jnp.abs(z.real) < tiny) & (jnp.abs(z.imag) < tiny), jnp.zeros_like(z), z)
+            return jnp.where((jnp.abs(z.real) < least) & (jnp.abs(z.imag) < least), jnp.zeros_like(z), z)
 
         return bind(rule, sqrt=jnp.sqrt, flush=flush, compile=jax.jit)
 

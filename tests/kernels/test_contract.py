@@ -20,7 +20,9 @@ def implementation(request):
 
 
 # With both, v - m² is exactly 0 at the first step, so that rounding decides the step: there is no truth to be near to.
-JUDGED = [name for name, rule in RULES.items() if not (rule.bias_correction and rule.centered_form == "difference" and rule.centered)]
+JUDGED = [
+    name for name, rule in RULES.items() if not (rule.bias_correction and rule.centered_form == "difference" and rule.centered)
+]
 
 
 @pytest.mark.parametrize("dtype", DTYPES)

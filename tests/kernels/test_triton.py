@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 import rmsprop
+from rmsprop.kernels.precision import floor
 from rmsprop.rule import bind, rebound
 from tests.cases import LRS, RULES, gradients, parameters
 
@@ -26,7 +27,7 @@ def sqrt(x):
 
 
 def flush(z):
-    return tl.where(tl.abs(z) < TINY, 0.0, z)
+    return tl.where(tl.abs(z) < LEAST, 0.0, z)
 
 
 def kernel(p, g, v, m, b, scalars, n):
@@ -55,7 +56,7 @@ def kernel(p, g, v, m, b, scalars, n):
     tl.store(b + i, new_b, mask)
 
 
-tl = update = TINY = WIDTH = None  # given to the copies of these functions
+tl = update = LEAST = WIDTH = None  # given to the copies of these functions
 
 
 @pytest.mark.filterwarnings("ignore:invalid value encountered in sqrt")  # the difference form, where v - m² is negative
@@ -63,7 +64,7 @@ tl = update = TINY = WIDTH = None  # given to the copies of these functions
 def test_interpreter_has_the_bits_of_numpy(triton, name):
     triton, tl, torch = triton
     rule = RULES[name].replace(complex_form="parts")
-    names = {"tl": tl, "TINY": tl.constexpr(float(np.finfo(np.float32).tiny))}
+    names = {"tl": tl, "LEAST": tl.constexpr(floor("float32"))}
     primitives = {f.__name__: triton.jit(rebound(f, names)) for f in (sqrt, flush)}
     step = bind(rule, **primitives, compile=triton.jit, wrap=tl.constexpr, tl=tl)
     launch = triton.jit(rebound(kernel, {"update": step, "tl": tl, "WIDTH": tl.constexpr(128)}))
@@ -80,4 +81,3 @@ def test_interpreter_has_the_bits_of_numpy(triton, name):
         assert tensors["p"].numpy().tobytes() == p.tobytes()
         for slot in rule.slots:
             assert tensors[slot.argument].numpy().tobytes() == optimizer.state[slot.name].tobytes(), slot.name
-

@@ -15,7 +15,8 @@ import numba
 import numpy as np
 
 from rmsprop import rule as _rule
-from rmsprop.kernels import memory
+from rmsprop.kernels import memory, precision
+from rmsprop.kernels.precision import REAL, floor
 from rmsprop.rule import Rule, bind, rebound
 
 # What `sweep` and `scan` read besides their arguments; `_compiled` replaces them in a copy of each function.
@@ -72,11 +73,11 @@ def sweep(pointers: Any, ends: Any, scalars: Any, first: int, last: int) -> None
         tensor += 1
 
 
-def scan(pointers: Any, ends: Any, limit: Any, first: int, last: int) -> bool:
-    """Return whether a gradient among elements first to last is NaN or beyond limit.
+def scan(addresses: Any, ends: Any, limit: Any, first: int, last: int) -> bool:
+    """Return whether a number among elements first to last is NaN or beyond limit.
 
     Args:
-        pointers: as for `sweep`.
+        addresses: (tensors,) int64: of the arrays.
         ends: as for `sweep`.
         limit: largest magnitude allowed, in the arithmetic's dtype.
         first: first element of the range.
@@ -86,7 +87,7 @@ def scan(pointers: Any, ends: Any, limit: Any, first: int, last: int) -> bool:
     while first < last:
         stop = min(last, ends[tensor])
         start = ends[tensor - 1] if tensor else 0
-        at_g = pointers[1, tensor]
+        at_g = addresses[tensor]
         wrong = 0
         for i in range(first - start, stop - start):
             g = load_g(at_g, i)
@@ -107,20 +108,33 @@ def sweep_for(rule: Rule, parameter: str, computed: str) -> Any:
         parameter: dtype name of parameters and gradients in memory.
         computed: dtype name of the arithmetic and of the state.
     """
-    real = {"complex64": "float32", "complex128": "float64"}.get(computed, computed)
-    tiny = np.finfo(real).tiny
+    least = np.dtype(REAL.get(computed, computed)).type(floor(REAL.get(computed, computed)))
 
     def flush(z: Any) -> Any:
-        return z - z if abs(z.real) < tiny and abs(z.imag) < tiny else z
+        return z - z if abs(z.real) < least and abs(z.imag) < least else z
 
     bound = bind(rule, sqrt=math.sqrt, flush=numba.njit(flush, **_OPTIONS), compile=numba.njit(**_OPTIONS))
-    names: dict[str, Any] = {"update": bound, "CENTERED": rule.centered, "MOMENTUM": rule.momentum > 0}
+    return sweep_with(bound, rule, parameter, computed, *(name for name, on in rule.switches.items() if on), rule.complex_form)
+
+
+def sweep_with(function: Any, rule: Rule, parameter: str, computed: str, *variant: str) -> Any:
+    """Return `sweep` around a compiled function of `update`'s arguments.
+
+    Args:
+        function: what to do to each element.
+        rule: says which state there is.
+        parameter: as for `sweep_for`.
+        computed: as for `sweep_for`.
+        variant: what tells this function from others with the same state and types.
+    """
+    real = REAL.get(computed, computed)
+    names: dict[str, Any] = {"update": function, "CENTERED": rule.centered, "MOMENTUM": rule.momentum > 0}
     for stream in memory.STREAMS:
         stored = parameter if stream in "pg" else real if stream == "v" else computed
         value = real if stream == "v" else computed
         names[f"load_{stream}"] = memory.load(stored, value, stream)
         names[f"store_{stream}"] = memory.store(stored, value, stream)
-    return _compiled(sweep, names, *(name for name, on in rule.switches.items() if on), rule.complex_form, parameter, computed)
+    return _compiled(sweep, names, *variant, parameter, computed)
 
 
 @cache
@@ -152,4 +166,4 @@ def _digest(*variant: str) -> str:
 @cache
 def _sources() -> tuple[str, ...]:
     """Return the text of the files that a kernel is made from."""
-    return tuple(Path(path).read_text(encoding="utf-8") for path in (_rule.__file__, memory.__file__, __file__))
+    return tuple(Path(path).read_text(encoding="utf-8") for path in (_rule.__file__, memory.__file__, precision.__file__, __file__))

@@ -4,52 +4,59 @@ It takes any layout and byte order, in blocks that stay in cache.
 """
 
 from collections.abc import Callable, Sequence
-from functools import cache
+from functools import cache, partial
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from rmsprop.kernels.precision import floor
 from rmsprop.rule import Rule, bind
 
 Array = NDArray[Any]
+Update = Callable[..., tuple[Array, ...]]
 BLOCK = 8192
 
 
 @cache
-def update_for(rule: Rule, real: str) -> Callable[..., tuple[Array, ...]]:
+def update_for(rule: Rule, real: str) -> Update:
     """Return the rule bound to NumPy.
 
     Args:
         rule: whose branches to take.
-        real: dtype name of the arithmetic's real numbers, below whose smallest normal number state is 0.
+        real: dtype name of the arithmetic's real numbers.
     """
-    tiny = np.finfo(real).tiny
-    zero = np.zeros((), real)
-
-    def flush(z: Any) -> Any:
-        small = np.abs(z.real) < tiny
-        if z.dtype.kind == "c":
-            small &= np.abs(z.imag) < tiny
-        return np.where(small, zero, z)
-
-    bound: Callable[..., tuple[Array, ...]] = bind(rule, sqrt=np.sqrt, flush=flush)
+    bound: Update = bind(rule, sqrt=np.sqrt, flush=partial(_flush, floor(real), np.zeros((), real)))
     return bound
 
 
-def advance(rule: Rule, arrays: Sequence[Array | None], computed: Sequence[np.dtype[Any]], scalars: Array) -> None:
+def flushed(array: Array) -> Array:
+    """Return a copy of an array with the numbers below `floor` replaced by 0."""
+    real = array.real.dtype
+    return np.asarray(_flush(floor(real.name), np.zeros((), real), array), array.dtype).copy(order="K")
+
+
+def _flush(least: float, zero: Array, z: Any) -> Any:
+    """Return z with the numbers both of whose parts are below `least` replaced by zero."""
+    small = np.abs(z.real) < least
+    if z.dtype.kind == "c":
+        small &= np.abs(z.imag) < least
+    return np.where(small, zero, z)
+
+
+def advance(update: Update, arrays: Sequence[Array | None], computed: Sequence[np.dtype[Any]], scalars: Array) -> None:
     """Update one tensor in place, floating-point warnings being the caller's to silence.
 
     Args:
-        rule: the dialect.
+        update: from `update_for`.
         arrays: p, g, v, m and b, of one shape, None for those that the rule does not keep; all but g are written.
         computed: the dtype in which each of them is computed.
         scalars: (10,) in the arithmetic's dtype: the fields of `rule.Scalars`.
     """
-    update = update_for(rule, scalars.dtype.name)
-    p = arrays[0]
+    p, g = arrays[:2]
     assert p is not None
-    if p.size <= BLOCK and all(a is None or a.dtype == dtype for a, dtype in zip(arrays, computed, strict=True)):
+    assert g is not None
+    if p.size <= BLOCK and p.dtype is g.dtype and p.dtype is computed[0]:
         _write(update, arrays, scalars)
         return
     held = [row for row, a in enumerate(arrays) if a is not None]
@@ -67,7 +74,7 @@ def advance(rule: Rule, arrays: Sequence[Array | None], computed: Sequence[np.dt
             _write(update, [found.get(row) for row in range(len(arrays))], scalars)
 
 
-def _write(update: Callable[..., tuple[Array, ...]], arrays: Sequence[Array | None], scalars: Array) -> None:
+def _write(update: Update, arrays: Sequence[Array | None], scalars: Array) -> None:
     """Run the rule on arrays that fit, and put what it returns where it came from."""
     p, g, v, m, b = arrays
     for array, new in zip((p, v, m, b), update(p, g, v, m, b, *scalars), strict=True):

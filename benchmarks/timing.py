@@ -1,0 +1,46 @@
+"""What the benchmarks share: timing rivals in turn, and telling the machine."""
+
+import gc
+import os
+import platform
+import statistics
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+
+def interleaved(rivals: Mapping[str, Callable[[], object]], seconds: float = 3.0, least: int = 7) -> dict[str, float]:
+    """Return the median seconds of each rival, timed in turn so that a slow spell of the machine falls on all alike.
+
+    Args:
+        rivals: name to what is timed; each is called twice first.
+        seconds: roughly how long to measure in all.
+        least: rounds at least.
+    """
+    spans: dict[str, list[float]] = {name: [] for name in rivals}
+    for call in rivals.values():
+        call()
+        call()
+    gc.collect()
+    gc.disable()
+    end = time.perf_counter() + seconds
+    while time.perf_counter() < end or len(next(iter(spans.values()))) < least:
+        for name, call in rivals.items():
+            start = time.perf_counter()
+            call()
+            spans[name].append(time.perf_counter() - start)
+    gc.enable()
+    return {name: statistics.median(times) for name, times in spans.items()}
+
+
+def machine() -> str:
+    """Return a line on the processor, its cores and its last-level cache."""
+    model = platform.processor() or platform.machine()
+    cpuinfo = Path("/proc/cpuinfo")
+    if cpuinfo.exists():
+        names = [line.split(":", 1)[1].strip() for line in cpuinfo.read_text().splitlines() if line.startswith("model name")]
+        model = names[0] if names else model
+    caches = sorted(Path("/sys/devices/system/cpu/cpu0/cache").glob("index*/size"))
+    cache = f", last-level cache {caches[-1].read_text().strip()}" if caches else ""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    return f"{model}, {cores} cores{cache}, Python {platform.python_version()}"

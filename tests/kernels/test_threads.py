@@ -1,0 +1,126 @@
+"""Threads: the same bits for every number of them, and no abort or hang with other threads, forks and spawns around."""
+
+import hashlib
+import multiprocessing
+import os
+import subprocess
+import sys
+import threading
+import warnings
+
+import numpy as np
+import pytest
+
+import rmsprop
+from rmsprop.kernels import group, threads
+from tests.cases import LRS, RULES, gradients, parameters
+
+
+@pytest.fixture
+def many_threads(monkeypatch):
+    """Let small arrays be shared out too, and put the number of threads back."""
+    monkeypatch.setattr(group, "GRAIN", 50)
+    before = rmsprop.get_num_threads()
+    yield
+    rmsprop.set_num_threads(before)
+
+
+def train(rule, kind, size=5003):
+    rng = np.random.default_rng(0)
+    shapes = [(size,), (7,), (0,), (3, 333), ()]
+    params = [parameters(rng, shape, kind) for shape in shapes]
+    optimizer = rmsprop.RMSprop(params, LRS.__getitem__, rule)
+    per_step = zip(*(gradients(rng, shape, kind) for shape in shapes), strict=True)
+    for grads in per_step:
+        optimizer.step(list(grads))
+    arrays = [*params, *(a for held in optimizer.state.values() for a in held)]
+    return hashlib.sha256(b"".join(a.tobytes() for a in arrays)).hexdigest()
+
+
+@pytest.mark.parametrize("kind", ["float16", "float32", "float64", "complex64"])
+@pytest.mark.parametrize("name", ["article", "everything", "modulus, everything"])
+def test_same_bits_for_every_number_of_threads(many_threads, name, kind):
+    digests = set()
+    for count in (1, 2, 3, 4, 7, 16):
+        rmsprop.set_num_threads(count)
+        digests.add(train(RULES[name], kind))
+    assert len(digests) == 1
+
+
+def test_parts_cover_every_element_once(many_threads):
+    for count in (1, 2, 3, 16):
+        rmsprop.set_num_threads(count)
+        for total in (0, 1, 63, 64, 65, 1000, 4096):
+            seen = np.zeros(total, int)
+
+            def work(first, last, seen=seen):
+                seen[first:last] += 1
+
+            threads.share(work, total, grain=10)
+            assert (seen == 1).all()
+
+
+def test_an_error_in_a_part_reaches_the_caller(many_threads):
+    rmsprop.set_num_threads(4)
+
+    def work(first, last):
+        if first:
+            raise RuntimeError("in a worker")
+
+    with pytest.raises(RuntimeError, match="in a worker"):
+        threads.share(work, 1000, grain=10)
+
+
+@pytest.mark.parametrize(
+    ("count", "error"), [(0, ValueError), (-1, ValueError), (1.5, TypeError), ("2", TypeError), (True, TypeError)]
+)
+def test_bad_numbers_of_threads_are_refused(count, error):
+    with pytest.raises(error, match="number of threads must be"):
+        rmsprop.set_num_threads(count)
+
+
+def test_default_is_the_cores_that_this_process_may_use():
+    allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    code = "import rmsprop; print(rmsprop.get_num_threads())"
+    assert int(subprocess.run([sys.executable, "-c", code], capture_output=True, check=True).stdout) == allowed
+
+
+def test_eight_python_threads_at_once(many_threads):
+    rmsprop.set_num_threads(3)
+    wanted = train(RULES["everything"], "float32")
+    found = []
+
+    def work():
+        for _ in range(25):
+            found.append(train(RULES["everything"], "float32", 5003))
+
+    workers = [threading.Thread(target=work) for _ in range(8)]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join(timeout=120)
+    assert not any(worker.is_alive() for worker in workers)
+    assert found == [wanted] * 200
+
+
+def _report(queue):
+    group.GRAIN = 50
+    rmsprop.set_num_threads(3)
+    queue.put(train(RULES["article"], "float32"))
+
+
+@pytest.mark.parametrize("method", [m for m in ("fork", "spawn") if m in multiprocessing.get_all_start_methods()])
+def test_child_processes_after_a_step(many_threads, method):
+    rmsprop.set_num_threads(3)
+    wanted = train(RULES["article"], "float32")  # the pool is alive when the child is made
+    context = multiprocessing.get_context(method)
+    queue = context.Queue()
+    child = context.Process(target=_report, args=(queue,))
+    with warnings.catch_warnings():
+        # Python 3.12 warns of every fork with threads about; that it goes well is what is tested.
+        warnings.simplefilter("ignore", DeprecationWarning)
+        child.start()
+    assert queue.get(timeout=120) == wanted
+    child.join(timeout=60)
+    assert child.exitcode == 0
+    assert train(RULES["article"], "float32") == wanted
