@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from rmsprop.fit import csvfile
 from rmsprop.fit.errors import DataError, UsageError, missing_extra
+from rmsprop.fit.memory import aligned
 
 if TYPE_CHECKING:
     import polars as pl
@@ -154,7 +155,7 @@ class CsvSource(Source):
             ).collect()
         if got.height and any(got[f"{name} text"][0] for name in names):
             self.check(names)
-        columns = {name: got[name].to_numpy().astype(np.float64) for name in names}
+        columns = {name: got[name].to_numpy().astype(np.float64, copy=False) for name in names}
         return finish(columns, missing, str(self.path), self._place, self.blank_rows)
 
     def _place(self, row: int) -> str:
@@ -194,7 +195,7 @@ class ParquetSource(Source):
         """Read whole columns."""
         with _ParquetErrors(self.path):
             got = self.numbers(names).collect()
-        columns = {name: got[name].to_numpy().astype(np.float64) for name in names}
+        columns = {name: got[name].to_numpy().astype(np.float64, copy=False) for name in names}
         return finish(columns, missing, str(self.path), lambda row: f"row {row}")
 
 
@@ -213,11 +214,12 @@ def finish(columns: dict[str, Array], missing: str, title: str, place: Any, blan
             f"{title}: {dropped:,} rows have a missing or non-finite cell, the first at {place(row + 1)}; fill them, or drop them"
         )
     if not good.all():
-        columns = {name: np.ascontiguousarray(column[good]) for name, column in columns.items()}
+        columns = {name: column[good] for name, column in columns.items()}
     kept = int(good.sum())
     if not kept:
         raise DataError(f"{title} holds no row with a number in every column that the model uses ({', '.join(columns)})")
     notes = [f"{dropped:,} rows with a missing or non-finite cell were dropped; {kept:,} are left"] if dropped else []
+    columns = {name: aligned(column) for name, column in columns.items()}
     return Table(columns, kept, dropped, notes)
 
 
