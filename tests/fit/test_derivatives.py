@@ -6,14 +6,14 @@ import pytest
 import sympy
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
-from tests.fit.symbolic import to_sympy, value
-from tests.fit.test_expression import text_of
-from tests.tolerances import RELATIVE
 
 from rmsprop.fit import evaluate
 from rmsprop.fit.evaluate import Evaluator
 from rmsprop.fit.expression import FUNCTIONS, Binary, Call, Name, Negative, Number, parse
 from rmsprop.fit.model import Model
+from tests.fit.symbolic import to_sympy, value
+from tests.fit.test_expression import text_of
+from tests.tolerances import RELATIVE
 
 TOLERANCE = RELATIVE["fit, derivative"].share
 POINT = {"x": 0.7, "a": 0.6, "b": 1.3}
@@ -192,3 +192,21 @@ def test_gradient_of_robust_losses(loss):
         step = h * np.eye(2)[k]
         slope = (evaluator.loss(theta + step) - evaluator.loss(theta - step)) / (2 * h)
         assert gradient[k] == pytest.approx(slope, abs=1e-8)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "(" * 40 + "x" + ")**15" * 40 + "*a + b",
+        "(" * 40 + "a" + ")**15" * 40 + "*x + b",
+        "*".join(f"p{k}" for k in range(95)) + "*x",
+        "exp(" * 55 + "-x*a" + ")" * 55,
+        "-(" * 50 + "a*x" + ")" * 50,
+    ],
+)
+def test_formulas_at_the_limits_are_compiled_at_once(text, large):
+    """Shared parts are one node, so that the work grows with the formula and not with what it would spell out."""
+    model = Model(f"y = {text}", large)
+    evaluator = Evaluator(model, large)
+    evaluator.loss_and_gradient(np.ones(len(model.parameters)))
+    assert len(model.builder.nodes) < 3_000

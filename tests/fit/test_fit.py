@@ -4,9 +4,9 @@ import struct
 
 import numpy as np
 import pytest
-from tests.tolerances import RELATIVE
 
 from rmsprop.fit import DataError, DivergedError, FitResult, UsageError, article, fit, solve, train
+from tests.tolerances import RELATIVE
 
 OPTIMUM = RELATIVE["fit, optimum"].share
 LINE = {"x": np.arange(10.0), "y": 2 * np.arange(10.0) + 1 + 0.1 * np.cos(np.arange(10.0))}

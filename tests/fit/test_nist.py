@@ -1,8 +1,8 @@
 import pytest
-from tests.fit.nist_data import digits, runs
-from tests.tolerances import RELATIVE
 
 from rmsprop.fit import fit
+from tests.fit.nist_data import digits, runs
+from tests.tolerances import RELATIVE
 
 RUNS = list(runs())
 

@@ -5,9 +5,9 @@ import json
 import numpy as np
 import polars as pl
 import pytest
-from tests.tolerances import RELATIVE
 
 from rmsprop.fit import DataError, UsageError, fit
+from tests.tolerances import RELATIVE
 
 N = 60_000
 SHARE = RELATIVE["fit, streamed"].share

@@ -360,7 +360,16 @@ class Evaluator:
         return stored <= CACHE_BYTES and self._costly(index)
 
     def _costly(self, index: int) -> bool:
-        node = self.model.builder.nodes[index]
-        if node.kind in ("column", "number"):
-            return False
-        return not PRIMITIVES[node.kind].cheap or len(node.arguments) > 2 or any(map(self._costly, node.arguments))
+        """Return whether a column-only node rests on an operation that is not cheap; each node is looked at once."""
+        nodes = self.model.builder.nodes
+        seen: set[int] = set()
+        todo = [index]
+        while todo:
+            at = todo.pop()
+            if at in seen or nodes[at].kind in ("column", "number"):
+                continue
+            seen.add(at)
+            if not PRIMITIVES[nodes[at].kind].cheap:
+                return True
+            todo.extend(nodes[at].arguments)
+        return False

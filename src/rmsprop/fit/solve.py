@@ -116,7 +116,7 @@ def fit(
     if too_large(source, len(compiled.used_columns), allowed):
         return _fit_pieces(source, compiled, options, allowed, progress, began)
     table = source.read(compiled.used_columns, options.missing)
-    notes = source.notes + table.notes
+    notes = source.notes + table.notes + _unused(source, compiled)
     problem = InMemory(
         compiled, table.columns, batch_size=options.batch_size, seed=seed, delta=options.delta, threads=get_num_threads()
     )
@@ -136,6 +136,12 @@ def _recipe_data(data: Any, model: str | None, options: Options) -> tuple[Any, s
     if data is None or model is None:
         raise UsageError("give DATA and MODEL, such as: data.csv 'y = a*x + b'; only a recipe brings its own")
     return data, model, options
+
+
+def _unused(source: Source, model: Model) -> list[str]:
+    """Say which columns the model leaves out: a misspelt one becomes a parameter."""
+    unused = [name for name in source.names if name not in model.used_columns]
+    return [f"columns that the model does not use: {', '.join(unused)}"] if unused else []
 
 
 def _sigma(source: Source, sigma: str | None) -> str | None:

@@ -19,7 +19,7 @@ def choose(model: Model, evaluator: Evaluator, columns: Mapping[str, Array], giv
     """Return a start for every parameter: the given ones, and for the others the best of some tries.
 
     A model linear in all of them starts at 1, as least squares would leave nothing to do. Otherwise the non-linear ones are drawn
-    from sizes that the columns suggest, the linear ones follow by least squares, and all are rounded to two digits.
+    from sizes that the columns suggest, the linear ones follow by least squares, and all are rounded to one digit.
 
     Args:
         model: the model.
@@ -84,5 +84,5 @@ def _sizes(model: Model, columns: Mapping[str, Array]) -> Array:
 
 
 def _rounded(value: float) -> float:
-    rounded = float(f"{value:.1e}")
+    rounded = float(f"{value:.0e}")
     return rounded if rounded else 1.0
