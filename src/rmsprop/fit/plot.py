@@ -119,7 +119,7 @@ def _loss(ax: Any, fit: FitResult) -> None:
         _logarithmic(ax)
     if fit.settings["loss"] == "mse" and not fit.polish.startswith("not polished"):
         ax.axhline(fit.rss / fit.statistics.n, color=_CURVE, linewidth=1, linestyle="--", label="polished")
-    ax.legend(fontsize=8, frameon=False)
+    ax.legend(fontsize=8, frameon=False, loc="upper right")
     ax.set_xlabel("epoch", fontsize=9)
     ax.set_ylabel(f"loss ({fit.settings['loss']})", fontsize=9)
     _title(ax, "Loss")
@@ -132,7 +132,7 @@ def _effective(ax: Any, fit: FitResult) -> None:
     if rates.size and (rates > 0).all():
         _logarithmic(ax)
     if rates.size:
-        ax.legend(fontsize=8, frameon=False, ncols=1 + len(fit.parameters) // 5)
+        ax.legend(fontsize=8, frameon=False, loc="upper left", ncols=1 + len(fit.parameters) // 5)
     ax.set_xlabel("epoch", fontsize=9)
     ax.set_ylabel("step for a unit gradient", fontsize=9)
     _title(ax, "Effective learning rate")
