@@ -10,6 +10,7 @@
 True
 """
 
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from rmsprop.dialects import dialect, dialect_names
@@ -35,7 +36,12 @@ __all__ = [
 def __getattr__(name: str) -> Any:
     """Load what needs more than NumPy when it is first asked for."""
     if name == "minimize":
-        from rmsprop.scipy import minimize
-
-        return minimize
+        return import_module("rmsprop.scipy").minimize
+    if name in ("fit", "formula", "scipy"):
+        return import_module(f"rmsprop.{name}")
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    """Return the public names, those that are loaded later too."""
+    return sorted({*globals(), *__all__, "fit", "formula", "scipy"})

@@ -58,6 +58,8 @@ def equations(rule: Rule) -> list[Any]:
 
     v_t = decay·v_{t-1} + (1 - decay)·g_t²,  θ_t = θ_{t-1} - lr·g_t / (√v_t + eps)
 
+    With bias correction, m_0 / (1 - decay⁰) stands for 0 at the first step.
+
     Args:
         rule: the dialect.
 
@@ -156,19 +158,7 @@ def _scalars(rule: Rule, sympy: Any) -> Scalars:
     """Return the scalar arguments of `update` as symbols."""
     names = ("d_lr", "a_decay", "a_fresh", "z_eps", "a_momentum", "a_weight_decay", "a_correction", "a_prior")
     lr, decay, fresh, eps, momentum, weight_decay, correction, prior = (sympy.Symbol(name) for name in names)
-    outside = rule.momentum > 0 and not rule.lr_in_momentum
-    return Scalars(
-        inner=sympy.Integer(1) if outside else lr,
-        outer=lr if outside else sympy.Integer(1),
-        decay=decay,
-        fresh=fresh,
-        eps=eps,
-        momentum=momentum,
-        weight_decay=lr * weight_decay if rule.weight_decay_form == "decoupled_lr" else weight_decay,
-        correction=correction,
-        unbias=1 / prior,
-        carried=prior / correction,
-    )
+    return rule.arranged(lr, decay, fresh, eps, momentum, weight_decay, correction, prior, prior, sympy.Integer(1))
 
 
 def _sympy() -> Any:

@@ -1,7 +1,8 @@
 """RMSprop over NumPy arrays, updated in place."""
 
+import os
 from collections.abc import Callable, Mapping
-from typing import Any, Literal, get_args
+from typing import Any, Literal, NoReturn, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -32,7 +33,8 @@ class RMSprop:
             By default the dialect's own.
         dialect: a name of `dialect_names()`, or a `Rule`.
         on_nonfinite: what to do about a gradient that holds NaN or infinity or whose square overflows: "raise" FloatingPointError,
-            "skip" the step and count it in `skipped` (either leaves all parameters and state as they were), or "propagate".
+            "skip" the step and count it in `skipped` (either leaves all parameters and state as they were), or "propagate". It
+            watches the gradients alone: a learning rate beyond a float16 parameter's range can still take the parameter there.
         axes: axes of `Rule` to change, such as decay, eps, momentum, centered or weight_decay.
 
     Raises:
@@ -61,8 +63,6 @@ class RMSprop:
     ) -> None:
         """Check everything, then make the state."""
         rule = _dialect(dialect, **axes)
-        if on_nonfinite not in get_args(OnNonfinite):
-            raise ValueError(f"on_nonfinite must be one of {', '.join(map(repr, get_args(OnNonfinite)))}, got {on_nonfinite!r}")
         if lr is None and rule.lr is None:
             raise ValueError(f"dialect {rule.name!r} has no default learning rate; pass lr, such as lr=0.001")
         self.on_nonfinite = on_nonfinite
@@ -72,11 +72,13 @@ class RMSprop:
         self._computed = [COMPUTED[p.dtype.name] for p in self._parameters.arrays]
         self._rule = rule
         self.lr = rule.lr if lr is None else lr
-        fresh = [new_state(rule, p, kind) for p, kind in zip(self._parameters.arrays, self._computed, strict=True)]
-        self._keep({slot.name: [one[slot.name] for one in fresh] for slot in rule.slots})
+        fresh = self._fresh(rule)
+        self._adopt(rule, {slot.name: [one[slot.name] for one in fresh] for slot in rule.slots})
 
     def step(self, grads: Any) -> None:
         """Update the parameters once.
+
+        Not for two threads at once on one optimizer. A KeyboardInterrupt may leave some parameters updated and others not.
 
         Args:
             grads: gradients in the structure of the parameters, each of its parameter's shape; None leaves a parameter and its
@@ -86,6 +88,14 @@ class RMSprop:
             TypeError: a gradient is not an array, or of a dtype that cannot become the parameter's.
             ValueError: the structure or a shape differs, or lr(step) is not a learning rate.
             FloatingPointError: with on_nonfinite="raise", a gradient is not finite or its square overflows.
+
+        Example:
+            >>> import numpy as np
+            >>> params = {"w": np.ones((2, 2)), "b": np.zeros(2)}
+            >>> optimizer = RMSprop(params, lr=0.1, decay=0.75)
+            >>> optimizer.step({"w": np.full((2, 2), 5.0), "b": None})
+            >>> params["w"].round(6).tolist()
+            [[0.8, 0.8], [0.8, 0.8]]
         """
         lr = self._lr_at(self.steps)
         ordered = self._parameters.ordered(grads)
@@ -95,7 +105,7 @@ class RMSprop:
                 wrong = group.beyond(route)
                 if wrong is not None:
                     if self.on_nonfinite == "raise":
-                        raise FloatingPointError(self._complaint(group.indices[wrong], route.grads[wrong], group.limit))
+                        raise FloatingPointError(self._complaint(group, wrong, route.grads[wrong]))
                     self.skipped += 1
                     return
         scalars = self._rule.scalars(lr, self.steps + 1)
@@ -104,17 +114,26 @@ class RMSprop:
         self.steps += 1
 
     @property
+    def on_nonfinite(self) -> OnNonfinite:
+        """What to do about gradients that are not finite; may be set between steps."""
+        return self._on_nonfinite
+
+    @on_nonfinite.setter
+    def on_nonfinite(self, policy: OnNonfinite) -> None:
+        if policy not in get_args(OnNonfinite):
+            raise ValueError(f"on_nonfinite must be one of {', '.join(map(repr, get_args(OnNonfinite)))}, got {policy!r}")
+        self._on_nonfinite: OnNonfinite = policy
+
+    @property
     def lr(self) -> float | Callable[[int], float]:
         """The learning rate, or the callable that gives it; may be set between steps."""
         return self._lr
 
     @lr.setter
     def lr(self, value: Any) -> None:
-        if callable(value):
-            self._lr: float | Callable[[int], float] = value
-            self._check_lr(0.0)
-        else:
-            self._lr = self._check_lr(value)
+        checked = value if callable(value) else learning_rate(value)
+        self._check_precision(self._rule, 0.0 if callable(value) else checked)
+        self._lr: float | Callable[[int], float] = checked
 
     @property
     def rule(self) -> Rule:
@@ -128,15 +147,10 @@ class RMSprop:
     def rule(self, rule: Rule) -> None:
         if not isinstance(rule, Rule):
             raise TypeError(f"rule must be a Rule, got {rule!r}; use rmsprop.dialect(name) or rule.replace(axis=value)")
+        self._check_precision(rule, 0.0 if callable(self._lr) else self._lr)
         held = {name: dict(enumerate(arrays)) for name, arrays in self._slots.items()}
-        state = _state.adapted(held, self._rule, rule, self.steps, self._fresh(rule))
-        before, self._rule = self._rule, rule
-        try:
-            self._lr_at(self.steps)
-        except ValueError:
-            self._rule = before
-            raise
-        self._keep({name: list(arrays.values()) for name, arrays in state.items()})
+        state = _state.adapted(held, self._rule, rule, self.steps, self._fresh(rule), self._complex())
+        self._adopt(rule, {name: list(arrays.values()) for name, arrays in state.items()})
 
     @property
     def state(self) -> dict[str, Any]:
@@ -163,6 +177,11 @@ class RMSprop:
         Returns:
             A dict of plain values and arrays: "rule" (its axes), "lr" (None for a callable), "steps", "skipped", and "state": slot
             name to a dict of parameter name to array.
+
+        Example:
+            >>> import numpy as np
+            >>> sorted(RMSprop(np.ones(3)).state_dict()["state"])
+            ['square_avg']
         """
         return _state.dump(
             self._rule,
@@ -175,8 +194,8 @@ class RMSprop:
     def load_state_dict(self, saved: Mapping[str, Any]) -> None:
         """Go on from a state_dict, bit for bit; or refuse it with nothing changed.
 
-        The learning rate is taken from it, unless either is a callable; the rule stays this optimizer's, and state that it has
-        beyond the saved rule's is made as by setting `rule`.
+        The rule and the counts are taken from it, and the learning rate unless either is a callable. To change an axis from there
+        on, set `rule` afterwards.
 
         Args:
             saved: what `state_dict` returned, for parameters of the same names, shapes and dtypes.
@@ -184,58 +203,88 @@ class RMSprop:
         Raises:
             TypeError: saved, or a part of it, has the wrong type.
             ValueError: it is not a state of this optimizer; the message says what differs.
+
+        Example:
+            >>> import numpy as np
+            >>> first, second = RMSprop(np.ones(3), lr=0.5), RMSprop(np.ones(3))
+            >>> second.load_state_dict(first.state_dict())
+            >>> second.lr
+            0.5
         """
         loaded = _state.load(saved)
-        names = self._parameters.names
-        template = _state.templates(loaded.rule, names, self._fresh(loaded.rule))
+        names, fresh = self._parameters.names, self._fresh(loaded.rule)
+        template = _state.templates(loaded.rule, names, fresh)
         _state.check(loaded.slots, template, allow_nan=self.on_nonfinite == "propagate")
+        lr = self._lr if callable(self._lr) or loaded.lr is None else loaded.lr
+        self._check_precision(loaded.rule, 0.0 if callable(lr) else lr)
         held = {slot: {i: arrays[name] for i, name in enumerate(names)} for slot, arrays in loaded.slots.items()}
-        state = _state.adapted(held, loaded.rule, self._rule, loaded.steps, self._fresh(self._rule))
-        if not callable(self._lr) and loaded.lr is not None:
-            self.lr = loaded.lr
-        self.steps, self.skipped = loaded.steps, loaded.skipped
-        self._keep({slot: list(arrays.values()) for slot, arrays in state.items()})
+        state = _state.adapted(held, loaded.rule, loaded.rule, loaded.steps, fresh, self._complex())
+        self._adopt(loaded.rule, {slot: list(arrays.values()) for slot, arrays in state.items()})
+        self._lr, self.steps, self.skipped = lr, loaded.steps, loaded.skipped
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Return what a copy or a pickle needs: all but the addresses of this object's arrays."""
+        return {name: value for name, value in vars(self).items() if name not in ("_groups", "_memory")}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Take a copy's arrays, and prepare the kernels for them."""
+        vars(self).update(state)
+        self._adopt(self._rule, self._slots)
+
+    def __copy__(self) -> NoReturn:
+        """Refuse a copy that would share the parameters and the state but not the count of steps."""
+        raise TypeError("a shallow copy of an optimizer would share its state; use copy.deepcopy((params, optimizer))")
 
     def __repr__(self) -> str:
         """Return the class with what tells one optimizer from another."""
         total = sum(p.size for p in self._parameters.arrays)
         return f"RMSprop({len(self._parameters.names)} arrays, {total} elements, dialect={self._rule.name!r}, lr={self._lr!r})"
 
-    def _keep(self, slots: dict[str, list[NDArray[Any]]]) -> None:
-        """Take arrays as the state, and prepare the kernels for them."""
-        self._slots = slots
+    def _adopt(self, rule: Rule, slots: dict[str, list[NDArray[Any]]]) -> None:
+        """Take a rule and its state, once the kernels for them are prepared."""
         arrays = self._parameters.arrays
-        compiled = sum(p.size for p in arrays) > SMALL
-        self._memory = Memory([*arrays, *(a for held in slots.values() for a in held)])
-        self._groups = [
-            Group(self._rule, self._parameters, [i for i, p in enumerate(arrays) if p.dtype == kind], slots, compiled)
+        compiled = sum(p.size for p in arrays) > SMALL and os.environ.get("NUMBA_DISABLE_JIT", "0") in ("", "0")
+        memory = Memory([*arrays, *(a for held in slots.values() for a in held)])
+        groups = [
+            Group(rule, self._parameters, [i for i, p in enumerate(arrays) if p.dtype == kind], slots, compiled)
             for kind in dict.fromkeys(p.dtype for p in arrays)
         ]
+        self._rule, self._slots, self._memory, self._groups = rule, slots, memory, groups
 
     def _fresh(self, rule: Rule) -> list[dict[str, NDArray[Any]]]:
         """Return the state that a rule starts from, for each parameter."""
         return [new_state(rule, p, kind) for p, kind in zip(self._parameters.arrays, self._computed, strict=True)]
 
+    def _complex(self) -> bool:
+        """Return whether a parameter is complex."""
+        return any(p.dtype.kind == "c" for p in self._parameters.arrays)
+
     def _lr_at(self, step: int) -> float:
         """Return the learning rate of the step after `step` steps, checked."""
-        return self._check_lr(self._lr(step)) if callable(self._lr) else self._lr
-
-    def _check_lr(self, value: Any) -> float:
-        """Return a learning rate that every parameter's arithmetic can take, or refuse it."""
-        lr = learning_rate(value)
-        for kind in dict.fromkeys(self._computed):
-            check_precision(self._rule, kind, lr)
+        if not callable(self._lr):
+            return self._lr
+        lr = learning_rate(self._lr(step))
+        self._check_precision(self._rule, lr)
         return lr
 
-    def _complaint(self, index: int, g: Any, limit: float) -> str:
-        """Return why a gradient was refused."""
-        name = self._parameters.names[index]
+    def _check_precision(self, rule: Rule, lr: float) -> None:
+        """Refuse numbers that a parameter's arithmetic cannot hold."""
+        for kind in dict.fromkeys(self._computed):
+            check_precision(rule, kind, lr)
+
+    def _complaint(self, group: Group, k: int, g: Any) -> str:
+        """Return why the gradient of parameter k of a group was refused."""
+        name, p = self._parameters.names[group.indices[k]], group.params[k]
         remedy = "nothing was changed; lower the learning rate or mend the loss, or pass on_nonfinite='skip'"
-        size = np.maximum(np.abs(g.real), np.abs(g.imag)).astype(np.float64)
-        wrong = ~(size <= limit)
-        if not wrong.any():
-            return f"the gradient of {name!r} with its weight decay is too large to be squared; {remedy}"
-        place = tuple(int(i) for i in np.unravel_index(np.argmax(wrong), wrong.shape))
-        value = g[place]
-        why = "" if not np.isfinite(value) else f", whose square overflows {COMPUTED[self._parameters.arrays[index].dtype.name]}"
-        return f"the gradient of {name!r} is {value} at {place}{why}; {remedy}"
+        for what, array, limit in (("gradient", g, group.limit), ("parameter", p, group.parameter_limit)):
+            size = np.maximum(np.abs(array.real), np.abs(array.imag)).astype(np.float64)
+            wrong = ~(size <= limit)
+            if wrong.any():
+                place = tuple(int(i) for i in np.unravel_index(np.argmax(wrong), wrong.shape))
+                value = array[place]
+                subject = (
+                    f"the gradient of {name!r}" if what == "gradient" else f"parameter {name!r}, which weight decay adds to it,"
+                )
+                why = f", whose square overflows {group.real}" if np.isfinite(value) else ""
+                return f"{subject} is {value} at {place}{why}; {remedy}"
+        raise AssertionError("a gradient was refused without a reason")

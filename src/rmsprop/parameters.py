@@ -38,7 +38,8 @@ class Parameters:
         for name, array in named.items():
             _check(name, array)
         self.names = tuple(named)
-        self.arrays = tuple(named.values())
+        # A subclass may mean something else by its operators, as np.matrix does by *.
+        self.arrays = tuple(a if type(a) is np.ndarray else a.view(np.ndarray) for a in named.values())
         _refuse_overlaps(self.names, self.arrays)
 
     def structured(self, values: Sequence[Any]) -> Any:
@@ -151,13 +152,20 @@ def _share(one: Array, other: Array) -> bool:
 
 
 def _overlaps_itself(array: Array) -> bool:
-    """Return whether some index leads to the memory of another: a stride does not clear what the smaller strides span."""
+    """Return whether two indices lead to the same memory."""
+    if array.size < 2 or array.flags.contiguous:
+        return False
     span = array.itemsize
     for stride, size in sorted((abs(stride), size) for stride, size in zip(array.strides, array.shape, strict=True) if size > 1):
         if stride < span:
-            return bool(array.size)
+            break
         span += stride * (size - 1)
-    return False
+    else:
+        return False  # each stride clears what the smaller ones span
+    if array.size > 1_000_000:
+        return True  # strides that interleave, on an array too large to look at each element
+    starts = sum(np.ix_(*(stride * np.arange(size) for stride, size in zip(array.strides, array.shape, strict=True))))
+    return bool((np.diff(np.sort(np.ravel(starts))) < array.itemsize).any())
 
 
 def _kind(value: Any) -> str:

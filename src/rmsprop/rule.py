@@ -100,6 +100,16 @@ def update(
     return p, v, m, b
 
 
+def variance(v: Any, m: Any, correction: Any) -> Any:
+    """Return what `update` keeps with VARIANCE, from the means of g² and g: v - |m|² / correction."""
+    return v - modulus_square(m) / correction
+
+
+def mean_square(s: Any, m: Any, correction: Any) -> Any:
+    """Return the mean of g² from what `update` keeps with VARIANCE: s + |m|² / correction."""
+    return s + modulus_square(m) / correction
+
+
 class Scalars(NamedTuple):
     """The scalar arguments of `update`, in its order, in double precision."""
 
@@ -191,8 +201,7 @@ class Rule:
         if self.lr is not None:
             object.__setattr__(self, "lr", learning_rate(self.lr))
         for name in ("centered", "nesterov", "lr_in_momentum", "bias_correction", "maximize"):
-            if not isinstance(getattr(self, name), bool):
-                raise TypeError(f"{name} must be True or False, got {getattr(self, name)!r}")
+            object.__setattr__(self, name, _switch(name, getattr(self, name)))
         for name, allowed in _CHOICES.items():
             if getattr(self, name) not in allowed:
                 raise ValueError(f"{name} must be one of {', '.join(map(repr, allowed))}, got {getattr(self, name)!r}")
@@ -206,15 +215,40 @@ class Rule:
             )
 
     def replace(self, **axes: Any) -> Self:
-        """Return the same rule with some axes changed, checked again.
+        """Return the same rule with some axes, or its default learning rate, changed, and checked again.
+
+        Args:
+            axes: axes of `Rule`, or lr.
 
         Raises:
-            TypeError: a keyword is not an axis.
+            TypeError: a keyword is neither.
+            ValueError: a value is not allowed.
+
+        Example:
+            >>> Rule(momentum=0.9).replace(nesterov=True).switches["NESTEROV"]
+            True
         """
-        unknown = sorted(set(axes) - set(AXES))
+        unknown = sorted(set(axes) - {*AXES, "lr"})
         if unknown:
             raise TypeError(f"unknown axis {unknown[0]!r}; a rule has {', '.join(AXES)}")
         return _replace(self, **axes)
+
+    @property
+    def branches(self) -> "Rule":
+        """A rule that takes the same branches of `update`, equal for all rules that do, whatever their numbers."""
+        on = self.switches
+        return Rule(
+            eps_place=self.eps_place,
+            centered=self.centered,
+            centered_form="variance" if on["VARIANCE"] or not self.centered else "difference",
+            momentum=0.5 if on["MOMENTUM"] else 0.0,
+            nesterov=self.nesterov,
+            bias_correction=self.bias_correction,
+            weight_decay=1.0 if on["COUPLED"] or on["DECOUPLED"] else 0.0,
+            weight_decay_form="decoupled" if on["DECOUPLED"] else "coupled",
+            maximize=self.maximize,
+            complex_form=self.complex_form,
+        )
 
     @property
     def slots(self) -> tuple[Slot, ...]:
@@ -252,19 +286,50 @@ class Rule:
         Returns:
             The scalars in double precision; differences from 1 are taken here, before anything is rounded to the arithmetic's type.
         """
-        outside = self.momentum > 0 and not self.lr_in_momentum
         past = self.decay ** (step - 1)
         prior, correction = (1 - past, 1 - past * self.decay) if self.bias_correction else (1.0, 1.0)
+        return self.arranged(
+            lr, self.decay, 1 - self.decay, self.eps, self.momentum, self.weight_decay, correction, prior, prior or 1.0, 1.0
+        )
+
+    def arranged(
+        self,
+        lr: Any,
+        decay: Any,
+        fresh: Any,
+        eps: Any,
+        momentum: Any,
+        weight_decay: Any,
+        correction: Any,
+        prior: Any,
+        divisor: Any,
+        one: Any,
+    ) -> Scalars:
+        """Return hyper-parameters, numbers or symbols, as the scalar arguments of `update`.
+
+        Args:
+            lr: learning rate.
+            decay: weight of the past.
+            fresh: 1 - decay.
+            eps: epsilon.
+            momentum: weight of the past in the buffer.
+            weight_decay: strength of the decay.
+            correction: 1 - decay^t.
+            prior: 1 - decay^(t-1).
+            divisor: prior, or 1 where it is 0.
+            one: the number 1.
+        """
+        outside = self.momentum > 0 and not self.lr_in_momentum
         return Scalars(
-            inner=1.0 if outside else lr,
-            outer=lr if outside else 1.0,
-            decay=self.decay,
-            fresh=1 - self.decay,
-            eps=self.eps,
-            momentum=self.momentum,
-            weight_decay=self.weight_decay * lr if self.weight_decay_form == "decoupled_lr" else self.weight_decay,
+            inner=one if outside else lr,
+            outer=lr if outside else one,
+            decay=decay,
+            fresh=fresh,
+            eps=eps,
+            momentum=momentum,
+            weight_decay=lr * weight_decay if self.weight_decay_form == "decoupled_lr" else weight_decay,
             correction=correction,
-            unbias=1 / (prior or 1.0),
+            unbias=one / divisor,
             carried=prior / correction,
         )
 
@@ -294,15 +359,30 @@ def learning_rate(value: Any) -> float:
 def _number(name: str, value: Any, low: float, high: float, why: str) -> float:
     """Return value as a float in [low, high), or refuse it with the reason."""
     allowed = f"[{low:g}, {high:g})"
-    if isinstance(value, bool | str | bytes | complex):
+    kind = getattr(getattr(value, "dtype", None), "kind", "")  # of a NumPy scalar
+    if isinstance(value, bool | str | bytes | complex) or kind in ("b", "c"):
         raise TypeError(f"{name} must be a number in {allowed}, got {value!r}")
     try:
         number = float(value)
+    except OverflowError:
+        number = math.inf
     except (TypeError, ValueError) as error:
         raise TypeError(f"{name} must be a number in {allowed}, got {value!r}") from error
     if not low <= number < high:
         raise ValueError(f"{name} must be in {allowed}, got {value!r}; {why}")
     return number
+
+
+def _switch(name: str, value: Any) -> bool:
+    """Return value as a bool, or refuse it; NumPy's bool is one too."""
+    if isinstance(value, bool):
+        return value
+    if getattr(getattr(value, "dtype", None), "kind", "") == "b" and getattr(value, "ndim", 1) == 0:
+        return bool(value)
+    raise TypeError(f"{name} must be True or False, got {value!r}")
+
+
+_SQUARES = {"parts": square, "modulus": modulus_square}
 
 
 def bind(
@@ -337,7 +417,7 @@ def bind(
         (0.858579, 2.0)
     """
     if square is None:
-        square = compile(rebound(modulus_square if rule.complex_form == "modulus" else globals()["square"], names))
+        square = compile(rebound(_SQUARES[rule.complex_form], names))
     switches = {name: wrap(on) for name, on in rule.switches.items()}
     return compile(rebound(update, {**names, **switches, "sqrt": sqrt, "flush": flush, "square": square}))
 

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rmsprop.kernels.reference import flushed, update_for
-from rmsprop.rule import AXES, Rule, learning_rate, modulus_square
+from rmsprop.rule import AXES, Rule, learning_rate, mean_square, variance
 
 Array = NDArray[Any]
 Slots = dict[str, dict[Any, Array]]
@@ -59,15 +59,24 @@ def load(saved: Any) -> Loaded:
     if missing:
         raise ValueError(f"the state lacks {missing[0]!r}; it was cut short or changed")
     axes, slots = saved["rule"], saved["state"]
-    if not isinstance(axes, Mapping) or not isinstance(slots, Mapping):
-        raise TypeError("the state's 'rule' and 'state' must be dicts, as state_dict() returns them")
-    name = axes.get("name", "custom")
-    rule = Rule(name=name).replace(**{axis: value for axis, value in axes.items() if axis != "name"})
-    for key in ("steps", "skipped"):
-        if isinstance(saved[key], bool) or not isinstance(saved[key], int) or saved[key] < 0:
-            raise ValueError(f"the state's {key!r} must be an integer of at least 0, got {saved[key]!r}")
+    for key in ("rule", "state"):
+        if not isinstance(saved[key], Mapping):
+            raise TypeError(f"the state's {key!r} must be a dict, got a {type(saved[key]).__name__}")
+    _same_keys("the state's 'rule'", axes, dict.fromkeys(("name", *AXES)))
+    rule = Rule(name=str(axes["name"])).replace(**{axis: axes[axis] for axis in AXES})
+    for slot, arrays in slots.items():
+        if not isinstance(arrays, Mapping):
+            raise TypeError(f"the state's {slot!r} must be a dict of arrays, got a {type(arrays).__name__}")
+    steps, skipped = (_count(key, saved[key]) for key in ("steps", "skipped"))
     lr = None if saved["lr"] is None else learning_rate(saved["lr"])
-    return Loaded(rule, lr, saved["steps"], saved["skipped"], {slot: dict(arrays) for slot, arrays in slots.items()})
+    return Loaded(rule, lr, steps, skipped, {slot: dict(arrays) for slot, arrays in slots.items()})
+
+
+def _count(key: str, value: Any) -> int:
+    """Return a number of steps, or refuse it."""
+    if isinstance(value, int | np.integer) and not isinstance(value, bool) and 0 <= value < 2**63:
+        return int(value)
+    raise ValueError(f"the state's {key!r} must be an integer of at least 0, got {value!r}")
 
 
 def templates(rule: Rule, names: Sequence[Any], fresh: Sequence[Mapping[str, Array]]) -> Slots:
@@ -107,7 +116,7 @@ def _same_keys(what: str, got: Mapping[Any, Any], wanted: Mapping[Any, Any]) -> 
         raise ValueError(f"{what} must have {', '.join(map(repr, wanted))}, got {', '.join(map(repr, got)) or 'nothing'}")
 
 
-def adapted(held: Slots, old: Rule, new: Rule, steps: int, fresh: Sequence[Mapping[str, Array]]) -> Slots:
+def adapted(held: Slots, old: Rule, new: Rule, steps: int, fresh: Sequence[Mapping[str, Array]], complex_: bool) -> Slots:
     """Return copies of the state that `old` left behind, as `new` reads it, without subnormal numbers.
 
     Args:
@@ -115,47 +124,49 @@ def adapted(held: Slots, old: Rule, new: Rule, steps: int, fresh: Sequence[Mappi
         old: the rule that made it.
         new: the rule that goes on.
         steps: steps taken so far.
-        fresh: for each parameter, what `new` starts from.
+        fresh: for each parameter, what `new` starts from; its memory order is kept.
+        complex_: whether a parameter is complex.
 
     Raises:
         ValueError: the two rules mean different things by an array, and nothing exact connects them.
     """
-    if old.complex_form != new.complex_form and any(np.iscomplexobj(a) for a in _last(fresh)):
+    if complex_ and old.complex_form != new.complex_form:
         raise ValueError("complex_form cannot change in mid-course: means of parts and of the modulus do not give each other")
     if old.momentum and new.momentum and old.lr_in_momentum != new.lr_in_momentum:
         raise ValueError(
             "lr_in_momentum cannot change while the momentum buffer is in use: it gathers lr·g/denominator or g/denominator; "
             "set momentum=0 first, which drops the buffer"
         )
+    if new.bias_correction and old.square_init and steps:
+        raise ValueError(
+            f"bias_correction cannot start in a run whose v began at {old.square_init!r}: it divides out the weight of a start at 0"
+        )
     result: Slots = {}
     for slot in new.slots:
-        if slot.name in held:
-            result[slot.name] = {i: flushed(array) for i, array in held[slot.name].items()}
-        elif slot.argument == "v":
-            result[slot.name] = {i: _means(held, i, old, new, steps) for i in range(len(fresh))}
-        else:
-            result[slot.name] = {i: one[slot.name] for i, one in enumerate(fresh)}
+        result[slot.name] = {}
+        for i, one in enumerate(fresh):
+            if slot.argument == "v":
+                array = _means(held, i, old, new, max(steps, 1))
+            else:
+                array = held[slot.name][i] if slot.name in held else one[slot.name]
+            result[slot.name][i] = np.empty_like(one[slot.name])
+            np.copyto(result[slot.name][i], flushed(array))
     return result
 
 
-def _last(fresh: Sequence[Mapping[str, Array]]) -> list[Array]:
-    """Return one array of each parameter's state; the last slot's, which is complex where the parameter is, if any is."""
-    return [list(one.values())[-1] for one in fresh]
-
-
 def _means(held: Slots, i: int, old: Rule, new: Rule, steps: int) -> Array:
-    """Return v of one parameter as the new rule keeps it: the mean of g², or the variance v - m²."""
-    kept = held[old.slots[0].name][i].copy()
-    if not old.centered:  # the mean of g starts at 0, where the variance is the mean of g²
-        return kept
-    correction = old.scalars(0.0, max(steps, 1)).correction
+    """Return v of one parameter as the new rule keeps it: the mean of g², or the variance of g."""
+    v = held[old.slots[0].name][i]
+    corrections = [rule.scalars(0.0, steps).correction if rule.switches["VARIANCE"] else None for rule in (old, new)]
+    if corrections[0] == corrections[1] or not old.centered:
+        return v  # it means the same; without centering the mean of g starts at 0, where the variance is the mean of g²
 
-    def other(v: Array, m: Array) -> Array:
-        power = (modulus_square(m) / correction).astype(v.dtype)
-        carried: Array = v + power if old.switches["VARIANCE"] else np.maximum(v - power, 0)
-        return carried
+    def carried(v: Array, m: Array) -> Array:
+        was, becomes = corrections
+        square = v if was is None else mean_square(v, m, was)
+        return np.asarray(square if becomes is None else np.maximum(variance(square, m, becomes), 0), v.dtype)
 
-    return _by_parts(other, kept, held["grad_avg"][i])
+    return _by_parts(carried, v, held["grad_avg"][i])
 
 
 def effective_lr(rule: Rule, lr: float, steps: int, slots: Mapping[str, Sequence[Array]]) -> list[Array]:

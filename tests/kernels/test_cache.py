@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -26,8 +27,8 @@ kernel = optimizer._groups[0].sweep
 print(p.tobytes().hex(), sum(kernel.stats.cache_hits.values()))
 """
 VARIANTS = [
-    {},
-    {"eps_place": "inside"},
+    {"eps": 0.1},
+    {"eps": 0.1, "eps_place": "inside"},
     {"momentum": 0.9},
     {"momentum": 0.9, "nesterov": True},
     {"centered": True},
@@ -83,6 +84,44 @@ def test_an_edited_rule_does_not_find_the_old_kernel(tmp_path):
     after, hits = run({}, **environment)
     assert hits == 0
     assert after != before
+
+
+def test_a_rule_edited_after_it_was_imported_is_filed_as_what_ran(tmp_path):
+    """The first process has another rule in memory than on disk; the second must not take its kernel for its own."""
+    environment = {"NUMBA_CACHE_DIR": str(tmp_path)}
+    edited = "from rmsprop import rule; code = rule.update.__code__; "
+    edited += "consts = tuple('changed' if isinstance(c, str) else c for c in code.co_consts); "
+    edited += "rule.update.__code__ = code.replace(co_consts=consts)\n"
+    first = subprocess.run(
+        [sys.executable, "-c", edited + STEP, "{}"], capture_output=True, text=True, env={**os.environ, **environment}, check=True
+    )
+    assert first.stdout.split()[1] == "0"
+    assert run({}, **environment)[1] == 0
+
+
+def test_damaged_files_are_no_obstacle(tmp_path):
+    environment = {"NUMBA_CACHE_DIR": str(tmp_path)}
+    bits, _ = run({}, **environment)
+    for kind in ("*.nbc", "*.nbi"):
+        for file in tmp_path.rglob(kind):
+            file.write_bytes(file.read_bytes()[:20])
+        assert run({}, **environment)[0] == bits
+
+
+def test_numba_without_compilation_is_no_obstacle():
+    code = STEP.replace("kernel = optimizer._groups[0].sweep\n", "").replace("sum(kernel.stats.cache_hits.values())", "0")
+    assert "kernel = " not in code
+    environment = {**os.environ, "NUMBA_DISABLE_JIT": "1"}
+    done = subprocess.run([sys.executable, "-c", code, "{}"], capture_output=True, text=True, env=environment, check=True)
+    assert done.stdout.split()[0] == by_reference({})
+
+
+def test_a_zipped_package_runs(tmp_path):
+    archive = tmp_path / "rmsprop.zip"
+    with zipfile.ZipFile(archive, "w") as zipped:
+        for source in ROOT.rglob("*.py"):
+            zipped.write(source, Path("rmsprop") / source.relative_to(ROOT))
+    assert run({}, PYTHONPATH=str(archive), NUMBA_CACHE_DIR=str(tmp_path / "cache"))[0] == by_reference({})
 
 
 def test_no_folder_to_write_to_is_no_obstacle(tmp_path):

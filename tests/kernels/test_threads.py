@@ -124,3 +124,42 @@ def test_child_processes_after_a_step(many_threads, method):
     child.join(timeout=60)
     assert child.exitcode == 0
     assert train(RULES["article"], "float32") == wanted
+
+
+def test_growing_the_pool_while_others_step(many_threads):
+    wanted = train(RULES["article"], "float32")
+    stop = threading.Event()
+    failures = []
+
+    def work():
+        try:
+            while not stop.is_set():
+                assert train(RULES["article"], "float32") == wanted
+        except BaseException as error:
+            failures.append(error)
+
+    workers = [threading.Thread(target=work) for _ in range(3)]
+    for worker in workers:
+        worker.start()
+    for count in range(2, 40):
+        rmsprop.set_num_threads(count)
+        train(RULES["article"], "float32")
+    stop.set()
+    for worker in workers:
+        worker.join(timeout=120)
+    assert not failures
+
+
+def test_a_step_while_the_interpreter_ends():
+    code = """
+import atexit, numpy as np, rmsprop
+from rmsprop.kernels import group
+group.GRAIN = 50
+rmsprop.set_num_threads(3)
+p = np.ones(5000)
+optimizer = rmsprop.RMSprop(p)
+atexit.register(lambda: (optimizer.step(p * 1.0), print(len(set(p.tolist())))))
+optimizer.step(p * 1.0)
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120)
+    assert (done.returncode, done.stdout.strip(), done.stderr) == (0, "1", "")

@@ -1,1 +1,5 @@
-"""What runs the rule: `reference` on NumPy arrays, `cpu` in one compiled pass over many tensors, which `threads` shares out."""
+"""What runs the rule over arrays.
+
+`group` decides which arrays go through the compiled pass of `cpu` and which through the `reference` on NumPy; `threads` shares the
+pass out, `elements` loads and stores for it, `layout` and `precision` know where arrays lie and what their numbers can hold.
+"""

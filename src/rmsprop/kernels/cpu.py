@@ -5,19 +5,19 @@ Each thread gets one range of e, whatever the tensors' sizes.
 """
 
 import hashlib
+import inspect
 import math
-from contextlib import suppress
 from functools import cache
-from pathlib import Path
 from typing import Any
 
 import numba
 import numpy as np
+from numba import types
 
-from rmsprop import rule as _rule
-from rmsprop.kernels import memory, precision
+from rmsprop.kernels import elements
 from rmsprop.kernels.precision import REAL, floor
-from rmsprop.rule import Rule, bind, rebound
+from rmsprop.rule import Rule, bind, modulus_square, rebound, square
+from rmsprop.rule import update as rule_update
 
 # What `sweep` and `scan` read besides their arguments; `_compiled` replaces them in a copy of each function.
 update: Any = None
@@ -99,25 +99,29 @@ def scan(addresses: Any, ends: Any, limit: Any, first: int, last: int) -> bool:
     return False
 
 
-@cache
 def sweep_for(rule: Rule, parameter: str, computed: str) -> Any:
     """Return `sweep` compiled for a rule's branches and types.
 
     Args:
-        rule: only its switches and `complex_form` count.
+        rule: only the branches that it takes count.
         parameter: dtype name of parameters and gradients in memory.
         computed: dtype name of the arithmetic and of the state.
     """
+    return _sweep_for(rule.branches, parameter, computed)
+
+
+@cache
+def _sweep_for(rule: Rule, parameter: str, computed: str) -> Any:
     least = np.dtype(REAL.get(computed, computed)).type(floor(REAL.get(computed, computed)))
 
     def flush(z: Any) -> Any:
         return z - z if abs(z.real) < least and abs(z.imag) < least else z
 
     bound = bind(rule, sqrt=math.sqrt, flush=numba.njit(flush, **_OPTIONS), compile=numba.njit(**_OPTIONS))
-    return sweep_with(bound, rule, parameter, computed, *(name for name, on in rule.switches.items() if on), rule.complex_form)
+    return sweep_with(bound, rule, parameter, computed)
 
 
-def sweep_with(function: Any, rule: Rule, parameter: str, computed: str, *variant: str) -> Any:
+def sweep_with(function: Any, rule: Rule, parameter: str, computed: str) -> Any:
     """Return `sweep` around a compiled function of `update`'s arguments.
 
     Args:
@@ -125,45 +129,69 @@ def sweep_with(function: Any, rule: Rule, parameter: str, computed: str, *varian
         rule: says which state there is.
         parameter: as for `sweep_for`.
         computed: as for `sweep_for`.
-        variant: what tells this function from others with the same state and types.
     """
     real = REAL.get(computed, computed)
     names: dict[str, Any] = {"update": function, "CENTERED": rule.centered, "MOMENTUM": rule.momentum > 0}
-    for stream in memory.STREAMS:
+    for stream in elements.STREAMS:
         stored = parameter if stream in "pg" else real if stream == "v" else computed
         value = real if stream == "v" else computed
-        names[f"load_{stream}"] = memory.load(stored, value, stream)
-        names[f"store_{stream}"] = memory.store(stored, value, stream)
-    return _compiled(sweep, names, *variant, parameter, computed)
+        names[f"load_{stream}"] = elements.load(stored, value, stream)
+        names[f"store_{stream}"] = elements.store(stored, value, stream)
+    on = (name for name, taken in rule.switches.items() if taken)
+    variant = (_code(function.py_func), *on, rule.complex_form, parameter, computed)
+    scalars = types.Array(elements.TYPES[real], 1, "C")
+    return _compiled(sweep, names, variant, (_TABLE, _COLUMN, scalars, types.int64, types.int64))
 
 
 @cache
 def scan_for(parameter: str, computed: str) -> Any:
     """Return `scan` compiled for arrays of a dtype, by name, and the arithmetic's dtype."""
-    return _compiled(scan, {"load_g": memory.load(parameter, computed, "g")}, parameter, computed)
+    limit = elements.TYPES[REAL.get(computed, computed)]
+    names = {"load_g": elements.load(parameter, computed, "g")}
+    return _compiled(scan, names, (parameter, computed), (_COLUMN, _COLUMN, limit, types.int64, types.int64))
 
 
-def _compiled(function: Any, names: dict[str, Any], *variant: str) -> Any:
-    """Return a copy of a kernel that looks its globals up in `names`, compiled when it is first called, and kept on disk.
+_COLUMN = types.Array(types.int64, 1, "C")
+_TABLE = types.Array(types.int64, 2, "C")
+
+
+def _compiled(function: Any, names: dict[str, Any], variant: tuple[str, ...], signature: tuple[Any, ...]) -> Any:
+    """Return a copy of a kernel that looks its globals up in `names`, compiled, and kept on disk for the next process.
 
     Numba files what it compiled under the function's qualified name and the time stamp of its source file. It sees neither globals
     nor other files, so two variants would share one entry and an edited rule would find the old one. Hence the name says it all.
     """
     copy = rebound(function, {"np": np, **names})
     copy.__qualname__ = f"{function.__name__}_{_digest(*variant)}"
-    dispatcher = numba.njit(**_OPTIONS)(copy)
-    # RuntimeError: no folder that can be written to. Then every process compiles for itself.
-    with suppress(RuntimeError):
-        dispatcher.enable_caching()
-    return dispatcher
+    try:
+        cached = numba.njit(**_OPTIONS)(copy)
+        cached.enable_caching()
+        cached.compile(signature)
+    except Exception:  # no folder to write to, a full disk, a damaged file: what must work can do without the cache
+        cached = numba.njit(**_OPTIONS)(copy)
+        cached.compile(signature)
+    return cached
 
 
 def _digest(*variant: str) -> str:
     """Return a short name for all that decides a kernel's machine code but the processor and Numba, which Numba sees to itself."""
-    return hashlib.sha256("\0".join((*_sources(), *variant)).encode()).hexdigest()[:24]
+    return hashlib.sha256("\0".join((_made_from(), *variant)).encode()).hexdigest()[:24]
 
 
 @cache
-def _sources() -> tuple[str, ...]:
-    """Return the text of the files that a kernel is made from."""
-    return tuple(Path(path).read_text(encoding="utf-8") for path in (_rule.__file__, memory.__file__, precision.__file__, __file__))
+def _made_from() -> str:
+    """Return the code that every kernel is made from, as it is in memory: the files may have changed since they were loaded."""
+    own = (rule_update, square, modulus_square, sweep, scan, _sweep_for.__wrapped__, sweep_with)
+    helpers = (f for f in vars(elements).values() if inspect.isfunction(f) and f.__module__ == elements.__name__)
+    return "\0".join(_code(function) for function in (*own, *helpers, floor))
+
+
+def _code(function: Any) -> str:
+    """Return what a function does, as text that is the same in every process."""
+
+    def text(value: Any) -> str:
+        if not inspect.iscode(value):
+            return repr(value)
+        return f"{value.co_code.hex()} {value.co_names} {value.co_varnames} ({' '.join(map(text, value.co_consts))})"
+
+    return text(function.__code__)

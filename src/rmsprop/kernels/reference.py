@@ -18,7 +18,6 @@ Update = Callable[..., tuple[Array, ...]]
 BLOCK = 8192
 
 
-@cache
 def update_for(rule: Rule, real: str) -> Update:
     """Return the rule bound to NumPy.
 
@@ -26,6 +25,11 @@ def update_for(rule: Rule, real: str) -> Update:
         rule: whose branches to take.
         real: dtype name of the arithmetic's real numbers.
     """
+    return _update_for(rule.branches, real)
+
+
+@cache
+def _update_for(rule: Rule, real: str) -> Update:
     bound: Update = bind(rule, sqrt=np.sqrt, flush=partial(_flush, floor(real), np.zeros((), real)))
     return bound
 
@@ -89,7 +93,7 @@ def beyond(g: Array, limit: float) -> bool:
     with np.errstate(all="ignore"):
         if g.size <= BLOCK and g.dtype.kind == "f":
             flat = g.ravel()
-            if flat.dot(flat) <= limit:  # far below limit², and it settles nearly every gradient in one call
+            if flat.dot(flat) <= min(limit, limit * limit):  # it settles nearly every gradient in one call
                 return False
         for part in (g.real, g.imag) if g.dtype.kind == "c" else (g,):
             blocks = np.nditer(part, flags=["external_loop", "buffered", "zerosize_ok"], buffersize=BLOCK)

@@ -11,7 +11,7 @@ from itertools import pairwise
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from concurrent.futures import ThreadPoolExecutor
+    from concurrent.futures import Future, ThreadPoolExecutor
 
 _lock = threading.Lock()
 _pool: "ThreadPoolExecutor | None" = None
@@ -70,13 +70,33 @@ def share(work: Callable[[int, int], object], total: int, grain: int) -> None:
         return
     # Parts start at multiples of 64 elements, so that no two threads write to one cache line of a tensor that is aligned to lines.
     cuts = [total * part // parts // 64 * 64 for part in range(parts)] + [total]
-    pool = _executor(parts - 1)
-    others = [pool.submit(work, first, last) for first, last in pairwise(cuts[1:])]
+    others, rest = [], list(pairwise(cuts))
+    own = rest.pop(0)
     try:
-        work(cuts[0], cuts[1])
+        pool = _executor(parts - 1)
+        while rest:
+            others.append(pool.submit(work, *rest[-1]))
+            rest.pop()
+    except RuntimeError:
+        pass  # another thread replaced the pool, or the interpreter is ending: the caller runs the rest
+    try:
+        for first, last in [own, *rest]:
+            work(first, last)
     finally:
-        for other in others:
-            other.result()
+        _wait(others)
+    for other in others:
+        other.result()
+
+
+def _wait(others: "list[Future[object]]") -> None:
+    """Wait until all have ended, through interruptions too: they write to memory that the caller may let go of."""
+    from concurrent.futures import wait
+
+    try:
+        wait(others)
+    except BaseException:
+        wait(others)
+        raise
 
 
 def _executor(workers: int) -> "ThreadPoolExecutor":

@@ -14,7 +14,7 @@ from numba.extending import intrinsic
 STREAMS = ("p", "g", "v", "m", "b")
 
 # Stored types, by the name of the NumPy dtype, and what Numba calls the ones that it can compute in.
-COMPUTED: dict[str, Any] = {
+TYPES: dict[str, Any] = {
     "float32": types.float32,
     "float64": types.float64,
     "complex64": types.complex64,
@@ -26,11 +26,11 @@ def load(stored: str, computed: str, stream: str) -> Any:
     """Return a compiled function of (address of element 0, index) that gives an element of a stream.
 
     Args:
-        stored: dtype name in memory: one of COMPUTED or "float16".
-        computed: dtype name of the result, one of COMPUTED.
+        stored: dtype name in memory: one of TYPES or "float16".
+        computed: dtype name of the result, one of TYPES.
         stream: one of STREAMS.
     """
-    result = COMPUTED[computed]
+    result = TYPES[computed]
 
     @intrinsic
     def load_element(typingctx: Any, address: Any, index: Any) -> tuple[Any, Callable[..., Any]]:
@@ -50,7 +50,7 @@ def load(stored: str, computed: str, stream: str) -> Any:
 
 def store(stored: str, computed: str, stream: str) -> Any:
     """Return a compiled function of (address of element 0, index, value) that puts an element; arguments as for `load`."""
-    operand = COMPUTED[computed]
+    operand = TYPES[computed]
 
     @intrinsic
     def store_element(typingctx: Any, address: Any, index: Any, value: Any) -> tuple[Any, Callable[..., Any]]:

@@ -1,0 +1,53 @@
+"""Where arrays lie in memory."""
+
+import ctypes
+from bisect import bisect_left
+from collections.abc import Sequence
+from itertools import accumulate
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+Array = NDArray[Any]
+
+_EMPTY = ctypes.c_char * 0
+
+
+def address(array: Array) -> int:
+    """Return the address of an array's first element; several times as fast as `array.ctypes.data`."""
+    try:
+        return ctypes.addressof(_EMPTY.from_buffer(array))  # type: ignore[arg-type]  # typed as a buffer from Python 3.12
+    except (TypeError, ValueError, BufferError):  # read-only, or not in C order
+        return array.ctypes.data
+
+
+def dense(array: Array) -> bool:
+    """Return whether an array fills one stretch of memory with numbers that a processor can read as they are."""
+    return (array.flags.c_contiguous or array.flags.f_contiguous) and array.flags.aligned and array.dtype.isnative
+
+
+class Memory:
+    """The memory that a step writes to, to tell whether a gradient lies in it.
+
+    Args:
+        arrays: all arrays that a step writes to.
+    """
+
+    def __init__(self, arrays: Sequence[Array]) -> None:
+        """Sort the spans of the arrays."""
+        spans = sorted(np.lib.array_utils.byte_bounds(a) for a in arrays if a.size)
+        self._lows = [low for low, _ in spans]
+        self._highs = list(accumulate((high for _, high in spans), max))
+
+    def holds(self, array: Array) -> bool:
+        """Return whether an array may share memory with these."""
+        if array.flags.contiguous:
+            low = address(array)
+            return self.meets(low, low + array.nbytes)
+        return self.meets(*np.lib.array_utils.byte_bounds(array))
+
+    def meets(self, low: int, high: int) -> bool:
+        """Return whether some of the bytes from low to high may be of these arrays."""
+        before = bisect_left(self._lows, high)
+        return before > 0 and self._highs[before - 1] > low
