@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from rmsprop.dialects import dialect as _dialect
 from rmsprop.optimizer import RMSprop
 from rmsprop.rule import AXES, Rule
 from rmsprop.schedules import schedule as _schedule
@@ -20,6 +21,7 @@ _MESSAGES = {
     0: "The gradient is within gtol.",
     1: "Reached maxiter before the gradient was within gtol; raise maxiter or lr.",
     2: "The gradient is not finite; lower lr or start elsewhere.",
+    3: "The function is not finite where its gradient vanishes; start elsewhere.",
     99: "The callback stopped the run.",
 }
 
@@ -49,7 +51,7 @@ def minimize(
 
     Args:
         fun: function of (x, *args), x of x0's shape, that returns a number; with jac=True the number and the gradient.
-        x0: where to start, any shape; not changed.
+        x0: where to start, real, any shape; not changed.
         args: further arguments of fun and jac.
         jac: gradient as a function of (x, *args); True if fun returns it; by default forward differences, n + 1 calls a step.
         bounds: `scipy.optimize.Bounds`, or (low, high) pairs with None for no bound.
@@ -61,7 +63,7 @@ def minimize(
         maxiter: steps at most, ≥ 1.
         gtol: end when no component of the gradient exceeds this, ≥ 0.
         tol: SciPy's name for gtol; used where it is given.
-        axes: axes of `Rule`.
+        axes: axes of `Rule`, but for maximize: minimize the negative of fun.
 
     Returns:
         `scipy.optimize.OptimizeResult` with x, fun, jac, nit, nfev, njev, status, success and message; x is the last point with a
@@ -78,6 +80,11 @@ def minimize(
         (True, [3.0, 3.0])
     """
     optimize = _optimize()
+    rule = _dialect(dialect, **_axes(axes))
+    if rule.maximize:
+        raise ValueError("maximize=True contradicts minimize; minimize the negative of fun")
+    if np.iscomplexobj(x0):
+        raise TypeError(f"x0 must be real, got {x0!r}; minimize over its parts")
     x = np.array(x0, dtype=np.float64)
     if not np.isfinite(x).all():
         raise ValueError(f"x0 must be finite, got {x0!r}")
@@ -86,10 +93,10 @@ def minimize(
     limit = gtol if tol is None else tol
     if not limit >= 0:
         raise ValueError(f"{'gtol' if tol is None else 'tol'} must be at least 0, got {limit!r}")
-    problem = _Problem(optimize, fun, jac, args if isinstance(args, tuple) else (args,), x)
     low, high = _bounds(optimize, bounds, x)
+    problem = _Problem(fun, jac, args if isinstance(args, tuple) else (args,), x, high)
     np.clip(x, low, high, out=x)
-    optimizer = RMSprop(x, lr, dialect, **axes)
+    optimizer = RMSprop(x, lr, rule)
     optimizer.lr = _schedule(schedule, optimizer.lr, int(maxiter))  # type: ignore[arg-type]  # a number until here
     report = _reporter(optimize, callback)
 
@@ -116,9 +123,12 @@ def minimize(
             break
         np.clip(x, low, high, out=x)
     end, gradient = last if last is not None else (x, gradient)
+    value = problem.value(end)
+    if status == 0 and not np.isfinite(value):
+        status = 3
     return optimize.OptimizeResult(
         x=end,
-        fun=problem.value(end),
+        fun=value,
         jac=gradient,
         nit=optimizer.steps,
         nfev=problem.nfev,
@@ -145,18 +155,30 @@ def rmsprop(fun: Callable[..., Any], x0: ArrayLike, args: tuple[Any, ...] = (), 
     """
     if options.get("constraints"):
         warnings.warn("method rmsprop cannot handle constraints; use bounds, or a penalty in fun", RuntimeWarning, stacklevel=2)
-    known = {*inspect.signature(minimize).parameters, *AXES} - {"fun", "x0", "args", "axes"}
-    return minimize(fun, x0, args, **{name: value for name, value in options.items() if name in known})
+    return minimize(fun, x0, args, **{name: value for name, value in options.items() if name in {*_options(), *AXES}})
+
+
+def _options() -> list[str]:
+    """Return the keywords of `minimize` but for the axes."""
+    return [name for name in inspect.signature(minimize).parameters if name not in ("fun", "x0", "args", "axes")]
+
+
+def _axes(axes: dict[str, Any]) -> dict[str, Any]:
+    """Return keywords that are axes, or refuse the first that is not."""
+    unknown = [name for name in axes if name not in AXES]
+    if unknown:
+        raise TypeError(f"unknown keyword {unknown[0]!r}; minimize takes {', '.join([*_options(), *AXES])}")
+    return axes
 
 
 class _Problem:
     """A function with its gradient, and how often each was called."""
 
-    def __init__(self, optimize: Any, fun: Callable[..., Any], jac: Any, args: tuple[Any, ...], x0: Array) -> None:
+    def __init__(self, fun: Callable[..., Any], jac: Any, args: tuple[Any, ...], x0: Array, high: Array) -> None:
         if jac is not None and jac is not False and jac is not True and not callable(jac):
             raise TypeError(f"jac must be a function, True or None, got {jac!r}; differences are taken when it is None")
-        self._optimize = optimize
         self._fun = fun
+        self._high = high
         self._jac = jac if callable(jac) else None
         self._both = jac is True
         self._args = args
@@ -183,19 +205,34 @@ class _Problem:
             found = np.asarray(self._known[2], dtype=np.float64)
         else:
             self.njev += 1
-            flat = self._optimize.approx_fprime(x.ravel(), lambda z: self._call(z.reshape(self._shape))[0])
-            found = np.asarray(flat, dtype=np.float64).reshape(self._shape)
+            found = self._differences(x)
         if found.shape != self._shape:
             if found.size != int(np.prod(self._shape)):
                 raise ValueError(f"the gradient must have the shape {self._shape} of x0, got {found.shape}")
             found = found.reshape(self._shape)
         return found
 
+    def _differences(self, x: Array) -> Array:
+        """Return the gradient by forward differences, backward where a step forward would leave the bounds."""
+        here = self.value(x)
+        steps = np.finfo(np.float64).eps ** 0.5 * np.maximum(1.0, np.abs(x))
+        steps = np.where(x + steps > self._high, -steps, steps)
+        found = np.empty(self._shape)
+        for index in np.ndindex(self._shape):
+            near = x.copy()
+            near[index] += steps[index]
+            found[index] = (self._call(near)[0] - here) / (near[index] - x[index])
+        return found
+
     def _call(self, x: Array) -> tuple[float, Array | None]:
         """Call fun, and return the value with the gradient if fun gives one."""
         self.nfev += 1
         result = self._fun(x.copy(), *self._args)
+        if self._both and not (isinstance(result, tuple | list) and len(result) == 2):
+            raise TypeError(f"with jac=True fun must return (value, gradient), got {type(result).__name__}")
         value, gradient = result if self._both else (result, None)
+        if np.iscomplexobj(value):
+            raise TypeError(f"fun must return a real number, got {value!r}; minimize its modulus")
         number = np.asarray(value, dtype=np.float64)
         if number.size != 1:
             raise ValueError(f"fun must return one number, got an array of shape {number.shape}; minimize a sum or a mean")
@@ -206,17 +243,25 @@ def _bounds(optimize: Any, bounds: Any, x: Array) -> tuple[Array, Array]:
     """Return the lowest and highest x allowed, in x's shape."""
     if bounds is None:
         return np.full(x.shape, -np.inf), np.full(x.shape, np.inf)
-    if isinstance(bounds, optimize.Bounds):
-        low, high = np.broadcast_to(bounds.lb, x.shape), np.broadcast_to(bounds.ub, x.shape)
-    else:
-        pairs = list(bounds)
-        if len(pairs) != x.size:
-            raise ValueError(f"bounds must have one (low, high) pair for each of {x.size} variables, got {len(pairs)}")
-        low = np.array([-np.inf if pair[0] is None else pair[0] for pair in pairs], dtype=float).reshape(x.shape)
-        high = np.array([np.inf if pair[1] is None else pair[1] for pair in pairs], dtype=float).reshape(x.shape)
+    wanted = f"bounds must be scipy.optimize.Bounds or one (low, high) pair for each of {x.size} variables"
+    try:
+        if isinstance(bounds, optimize.Bounds):
+            low, high = (np.broadcast_to(np.asarray(side, float), x.shape) for side in (bounds.lb, bounds.ub))
+        else:
+            low, high = (np.array(side, float).reshape(x.shape) for side in zip(*map(_pair, bounds), strict=True))
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"{wanted}, got {bounds!r}") from error
+    if np.isnan(low).any() or np.isnan(high).any():
+        raise ValueError(f"a bound is nan, got {bounds!r}; use None or inf for no bound")
     if (low > high).any():
         raise ValueError(f"a lower bound is above its upper bound: {low[low > high].flat[0]} > {high[low > high].flat[0]}")
     return low, high
+
+
+def _pair(pair: Any) -> tuple[float, float]:
+    """Return the lowest and highest value of one variable; None is no bound."""
+    low, high = pair
+    return -np.inf if low is None else low, np.inf if high is None else high
 
 
 def _projected(x: Array, gradient: Array, low: Array, high: Array) -> Array:
@@ -229,14 +274,19 @@ def _reporter(optimize: Any, callback: Callable[..., Any] | None) -> Callable[[_
     """Return a function that calls the user's callback, and returns whether it asked to stop."""
     if callback is None:
         return None
-    parameters = set(inspect.signature(callback).parameters)
+    try:
+        parameters = set(inspect.signature(callback).parameters)
+    except ValueError:  # a builtin may tell no signature
+        parameters = set()
 
     def report(problem: _Problem, x: Array, gradient: Array, nit: int) -> bool:
         try:
             if parameters == {"intermediate_result"}:
                 state = optimize.OptimizeResult(x=x.copy(), fun=problem.value(x), jac=gradient, nit=nit)
-                return callback(intermediate_result=state) is True
-            return callback(x.copy()) is True
+                answer = callback(intermediate_result=state)
+            else:
+                answer = callback(x.copy())
+            return isinstance(answer, bool | np.bool_) and bool(answer)
         except StopIteration:
             return True
 
