@@ -6,7 +6,6 @@ import re
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import numpy as np
@@ -280,15 +279,3 @@ def test_reader_that_goes_away_is_no_traceback(folder):
         child.stdout.close()
         err = child.stderr.read()
     assert "Traceback" not in err
-
-
-def test_attacks_are_refused_at_once():
-    """The time is the issue here, so that it is measured, with a hundred times the room it takes."""
-    from rmsprop.fit.errors import ExpressionError
-    from rmsprop.fit.expression import parse
-
-    for text in ("(" * 1_000_000, "-" * 999 + "x", "9" * 999, "x" * 10**6):
-        began = time.process_time()
-        with pytest.raises(ExpressionError):
-            parse(text)
-        assert time.process_time() - began < 1
