@@ -23,6 +23,7 @@ import numpy as np
 import rmsprop
 from rmsprop.kernels.cpu import sweep_with
 from rmsprop.kernels.group import GRAIN
+from rmsprop.kernels.layout import address
 from rmsprop.kernels.threads import share
 from rmsprop.rule import bind
 from timing import interleaved, machine
@@ -155,10 +156,11 @@ def rulers(optimizer: rmsprop.RMSprop, grads: list[np.ndarray]) -> list[Callable
     twin = rmsprop.RMSprop(params, LR, optimizer.rule)
     (group,) = twin._groups
     group.route(grads, twin._parameters, twin._memory)
-    kernel = sweep_with(add, twin.rule, group.stored, group.computed, "ruler")
+    kernel = sweep_with(add, twin.rule, group.stored, group.computed)
     scalars = np.zeros(10, group.real)
     total = int(group.ends[-1])
-    found = [lambda: share(lambda first, last: kernel(group.table, group.ends, scalars, first, last), total, GRAIN)]
+    numbers = address(group.table), address(group.ends), address(scalars), len(group.ends)
+    found = [lambda: share(lambda first, last: kernel(*numbers, first, last), total, GRAIN)]
     if len(grads) == 1 and len(twin.state) == 1 and params[0].dtype != np.float16:
         (p,), (g,), (v,) = params, grads, twin.state["square_avg"]
         found.append(lambda: share(lambda first, last: loop(p, g, v, first, last), total, GRAIN))
@@ -185,9 +187,8 @@ def subnormal(seconds: float) -> None:
     spans: dict[str, list[float]] = {name: [] for name in optimizers}
     interleaved({name: lambda name=name: step(name) for name in optimizers}, seconds)
     dying, dead = (statistics.median(spans[name]) / statistics.median(spans["normal"]) for name in ("dying", "dead"))
-    print(
-        f"a step whose state falls below the smallest normal number: {dying:.2f} × one on ordinary state; the step after: {dead:.2f} ×"
-    )
+    print(f"a step in which the state falls below the smallest normal number: {dying:.2f} × one on ordinary state")
+    print(f"a step on state that has fallen there: {dead:.2f} × one on ordinary state")
 
 
 if __name__ == "__main__":

@@ -13,6 +13,7 @@ from typing import Any
 import numba
 import numpy as np
 from numba import types
+from numba.core.caching import FunctionCache
 
 from rmsprop.kernels import elements
 from rmsprop.kernels.precision import REAL, floor
@@ -21,6 +22,7 @@ from rmsprop.rule import update as rule_update
 
 # What `sweep` and `scan` read besides their arguments; `_compiled` replaces them in a copy of each function.
 update: Any = None
+scalar: Any = None
 load_p: Any = None
 load_g: Any = None
 load_v: Any = None
@@ -31,31 +33,40 @@ store_v: Any = None
 store_m: Any = None
 store_b: Any = None
 CENTERED = MOMENTUM = False
+whole = elements.load("int64", "int64", "table")
 
 # No fastmath: it may take approximate reciprocals in a vectorized body and exact ones in the tail, so that results would depend on
 # where a thread's range ends. The numpy error model divides without a branch.
-_OPTIONS: dict[str, Any] = {"error_model": "numpy", "nogil": True}
+# Arguments are plain numbers, so that no array is unpacked at a call and nothing of Numba's array library is compiled or loaded.
+_OPTIONS: dict[str, Any] = {"error_model": "numpy", "nogil": True, "_nrt": False}
 
 
-def sweep(pointers: Any, ends: Any, scalars: Any, first: int, last: int) -> None:
+def sweep(pointers: int, ends: int, scalars: int, tensors: int, first: int, last: int) -> None:
     """Update elements first to last.
 
     Args:
-        pointers: (5, tensors) int64: addresses of p, g, v, m, b; a row that the rule does not keep is not read.
-        ends: (tensors,) int64: running sum of the tensors' sizes.
-        scalars: (10,) in the arithmetic's dtype: the fields of `rule.Scalars`.
+        pointers: address of a (5, tensors) int64 array: addresses of p, g, v, m, b; a row that the rule does not keep is not read.
+        ends: address of a (tensors,) int64 array: running sum of the tensors' sizes.
+        scalars: address of the fields of `rule.Scalars` in the arithmetic's dtype.
+        tensors: number of tensors.
         first: first element of the range.
         last: one past its last element.
     """
-    inner, outer, decay, fresh, eps = scalars[0], scalars[1], scalars[2], scalars[3], scalars[4]
-    momentum, weight_decay = scalars[5], scalars[6]
-    correction, unbias, carried = scalars[7], scalars[8], scalars[9]
-    tensor = np.searchsorted(ends, first, side="right")
+    inner, outer, decay, fresh, eps = (
+        scalar(scalars, 0),
+        scalar(scalars, 1),
+        scalar(scalars, 2),
+        scalar(scalars, 3),
+        scalar(scalars, 4),
+    )
+    momentum, weight_decay = scalar(scalars, 5), scalar(scalars, 6)
+    correction, unbias, carried = scalar(scalars, 7), scalar(scalars, 8), scalar(scalars, 9)
+    tensor = holding(ends, tensors, first)
     while first < last:
-        stop = min(last, ends[tensor])
-        start = ends[tensor - 1] if tensor else 0
-        at_p, at_g, at_v = pointers[0, tensor], pointers[1, tensor], pointers[2, tensor]
-        at_m, at_b = pointers[3, tensor], pointers[4, tensor]
+        stop = min(last, whole(ends, tensor))
+        start = whole(ends, tensor - 1) if tensor else 0
+        at_p, at_g, at_v = whole(pointers, tensor), whole(pointers, tensors + tensor), whole(pointers, 2 * tensors + tensor)
+        at_m, at_b = whole(pointers, 3 * tensors + tensor), whole(pointers, 4 * tensors + tensor)
         for i in range(first - start, stop - start):
             p = load_p(at_p, i)
             g = load_g(at_g, i)
@@ -73,21 +84,22 @@ def sweep(pointers: Any, ends: Any, scalars: Any, first: int, last: int) -> None
         tensor += 1
 
 
-def scan(addresses: Any, ends: Any, limit: Any, first: int, last: int) -> bool:
+def scan(pointers: int, ends: int, limit: Any, tensors: int, first: int, last: int) -> bool:
     """Return whether a number among elements first to last is NaN or beyond limit.
 
     Args:
-        addresses: (tensors,) int64: of the arrays.
+        pointers: address of a (tensors,) int64 array: addresses of the arrays.
         ends: as for `sweep`.
         limit: largest magnitude allowed, in the arithmetic's dtype.
+        tensors: as for `sweep`.
         first: first element of the range.
         last: one past its last element.
     """
-    tensor = np.searchsorted(ends, first, side="right")
+    tensor = holding(ends, tensors, first)
     while first < last:
-        stop = min(last, ends[tensor])
-        start = ends[tensor - 1] if tensor else 0
-        at_g = addresses[tensor]
+        stop = min(last, whole(ends, tensor))
+        start = whole(ends, tensor - 1) if tensor else 0
+        at_g = whole(pointers, tensor)
         wrong = 0
         for i in range(first - start, stop - start):
             g = load_g(at_g, i)
@@ -97,6 +109,18 @@ def scan(addresses: Any, ends: Any, limit: Any, first: int, last: int) -> bool:
         first = stop
         tensor += 1
     return False
+
+
+def holding(ends: int, tensors: int, element: int) -> int:
+    """Return the number of the tensor that holds an element: the first that ends beyond it."""
+    low, high = 0, tensors
+    while low < high:
+        middle = (low + high) // 2
+        if whole(ends, middle) <= element:
+            low = middle + 1
+        else:
+            high = middle
+    return low
 
 
 def sweep_for(rule: Rule, parameter: str, computed: str) -> Any:
@@ -139,8 +163,8 @@ def sweep_with(function: Any, rule: Rule, parameter: str, computed: str) -> Any:
         names[f"store_{stream}"] = elements.store(stored, value, stream)
     on = (name for name, taken in rule.switches.items() if taken)
     variant = (_code(function.py_func), *on, rule.complex_form, parameter, computed)
-    scalars = types.Array(elements.TYPES[real], 1, "C")
-    return _compiled(sweep, names, variant, (_TABLE, _COLUMN, scalars, types.int64, types.int64))
+    names["scalar"] = elements.load(real, real, "table")
+    return _compiled(sweep, names, variant, (types.int64,) * 6)
 
 
 @cache
@@ -148,11 +172,7 @@ def scan_for(parameter: str, computed: str) -> Any:
     """Return `scan` compiled for arrays of a dtype, by name, and the arithmetic's dtype."""
     limit = elements.TYPES[REAL.get(computed, computed)]
     names = {"load_g": elements.load(parameter, computed, "g")}
-    return _compiled(scan, names, (parameter, computed), (_COLUMN, _COLUMN, limit, types.int64, types.int64))
-
-
-_COLUMN = types.Array(types.int64, 1, "C")
-_TABLE = types.Array(types.int64, 2, "C")
+    return _compiled(scan, names, (parameter, computed), (types.int64, types.int64, limit, *(types.int64,) * 3))
 
 
 def _compiled(function: Any, names: dict[str, Any], variant: tuple[str, ...], signature: tuple[Any, ...]) -> Any:
@@ -161,16 +181,32 @@ def _compiled(function: Any, names: dict[str, Any], variant: tuple[str, ...], si
     Numba files what it compiled under the function's qualified name and the time stamp of its source file. It sees neither globals
     nor other files, so two variants would share one entry and an edited rule would find the old one. Hence the name says it all.
     """
-    copy = rebound(function, {"np": np, **names})
+    find = numba.njit(**_OPTIONS)(rebound(holding, {"whole": whole}))
+    copy = rebound(function, {"whole": whole, "holding": find, **names})
     copy.__qualname__ = f"{function.__name__}_{_digest(*variant)}"
     try:
         cached = numba.njit(**_OPTIONS)(copy)
-        cached.enable_caching()
+        cached._cache = _Cache(copy)  # as `enable_caching` does with Numba's own
         cached.compile(signature)
     except Exception:  # no folder to write to, a full disk, a damaged file: what must work can do without the cache
         cached = numba.njit(**_OPTIONS)(copy)
         cached.compile(signature)
     return cached
+
+
+class _Cache(FunctionCache):
+    """Numba's cache on disk, but for one thing: to load a kernel it does not ready all of Numba first, and SciPy with it.
+
+    That takes a quarter of a second, and these kernels call nothing of it. Should a later Numba need some of it to link a kernel, the
+    process would end; hence only the versions that were tried.
+    """
+
+    def load_overload(self, signature: Any, context: Any) -> Any:
+        """Return the compiled kernel from disk, or None."""
+        if tuple(map(int, numba.__version__.split(".")[:2])) > (0, 68):
+            return super().load_overload(signature, context)
+        with self._guard_against_spurious_io_errors():
+            return self._load_overload(signature, context)
 
 
 def _digest(*variant: str) -> str:
@@ -181,7 +217,7 @@ def _digest(*variant: str) -> str:
 @cache
 def _made_from() -> str:
     """Return the code that every kernel is made from, as it is in memory: the files may have changed since they were loaded."""
-    own = (rule_update, square, modulus_square, sweep, scan, _sweep_for.__wrapped__, sweep_with)
+    own = (rule_update, square, modulus_square, sweep, scan, holding, _sweep_for.__wrapped__, sweep_with)
     helpers = (f for f in vars(elements).values() if inspect.isfunction(f) and f.__module__ == elements.__name__)
     return "\0".join(_code(function) for function in (*own, *helpers, floor))
 

@@ -12,6 +12,8 @@ from numba import types
 from numba.extending import intrinsic
 
 STREAMS = ("p", "g", "v", "m", "b")
+# "table" is what a kernel reads beside them: addresses, sizes, scalars.
+_SCOPES = (*STREAMS, "table")
 
 # Stored types, by the name of the NumPy dtype, and what Numba calls the ones that it can compute in.
 TYPES: dict[str, Any] = {
@@ -19,6 +21,7 @@ TYPES: dict[str, Any] = {
     "float64": types.float64,
     "complex64": types.complex64,
     "complex128": types.complex128,
+    "int64": types.int64,
 }
 
 
@@ -28,7 +31,7 @@ def load(stored: str, computed: str, stream: str) -> Any:
     Args:
         stored: dtype name in memory: one of TYPES or "float16".
         computed: dtype name of the result, one of TYPES.
-        stream: one of STREAMS.
+        stream: one of STREAMS, or "table".
     """
     result = TYPES[computed]
 
@@ -84,6 +87,6 @@ def _alone(builder: Any, access: Any, stream: str) -> None:
     """Tell LLVM that this access touches the memory of its own stream only."""
     module = builder.module
     domain = module.add_metadata(["rmsprop"])
-    scopes = {name: module.add_metadata([f"rmsprop {name}", domain]) for name in STREAMS}
+    scopes = {name: module.add_metadata([f"rmsprop {name}", domain]) for name in _SCOPES}
     access.set_metadata("alias.scope", module.add_metadata([scopes[stream]]))
-    access.set_metadata("noalias", module.add_metadata([scopes[name] for name in STREAMS if name != stream]))
+    access.set_metadata("noalias", module.add_metadata([scopes[name] for name in _SCOPES if name != stream]))

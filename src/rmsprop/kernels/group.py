@@ -137,7 +137,8 @@ class Group:
         values = np.array(scalars, self.real)
         if route.swept:
             table, ends = self._columns(route.swept)
-            share(lambda first, last: self.sweep(table, ends, values, first, last), int(ends[-1]), GRAIN)
+            numbers = address(table), address(ends), address(values), len(ends)
+            share(lambda first, last: self.sweep(*numbers, first, last), int(ends[-1]), GRAIN)
         if route.left:
             with np.errstate(all="ignore"):
                 for k in route.left:
@@ -148,9 +149,9 @@ class Group:
         if not chosen:
             return False
         table, ends = self._columns(chosen)
-        addresses, bound = table[row], self.bounds[row]
+        numbers = address(table[row]), address(ends), self.bounds[row], len(ends)
         found: list[bool] = []
-        share(lambda first, last: found.append(self.scan(addresses, ends, bound, first, last)), int(ends[-1]), GRAIN)
+        share(lambda first, last: found.append(self.scan(*numbers, first, last)), int(ends[-1]), GRAIN)
         return any(found)
 
     def _columns(self, chosen: list[int]) -> tuple[Array, Array]:
