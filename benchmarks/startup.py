@@ -2,8 +2,8 @@
 
     python benchmarks/startup.py [--rounds N]
 
-Every figure is the median of fresh processes that take turns, counted from where `import numpy` is done. The first step is that of a
-model of 10,000 elements, which compiles a kernel; "cold" has an empty cache on disk, "warm" one that an earlier process filled.
+Every figure is the median of fresh processes that take turns, counted from where `import numpy` is done. The first step is that of
+a model of 10,000 elements, which compiles a kernel; "cold" has an empty cache on disk, "warm" one that an earlier process filled.
 """
 
 import argparse

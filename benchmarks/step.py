@@ -160,7 +160,12 @@ def rulers(optimizer: rmsprop.RMSprop, grads: list[np.ndarray]) -> list[Callable
     scalars = np.zeros(10, group.real)
     total = int(group.ends[-1])
     numbers = address(group.table), address(group.ends), address(scalars), len(group.ends)
-    found = [lambda: share(lambda first, last: kernel(*numbers, first, last), total, GRAIN)]
+
+    def sweep() -> None:
+        share(lambda first, last: kernel(*numbers, first, last), total, GRAIN)
+
+    sweep.keeps = (twin, scalars)  # type: ignore[attr-defined]  # whose addresses the kernel is given
+    found: list[Callable[[], None]] = [sweep]
     if len(grads) == 1 and len(twin.state) == 1 and params[0].dtype != np.float16:
         (p,), (g,), (v,) = params, grads, twin.state["square_avg"]
         found.append(lambda: share(lambda first, last: loop(p, g, v, first, last), total, GRAIN))

@@ -17,9 +17,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
-from tests.tolerances import TOLERANCES, Tolerance
 
 import rmsprop
+from tests.tolerances import TOLERANCES, Tolerance
 
 GOLDEN = Path(__file__).parent / "golden"
 FILES = {path.stem: path for path in sorted(GOLDEN.glob("*.json"))}

@@ -25,9 +25,9 @@ def test_the_sweep_reaches_beyond_31_bits():
     assert p[FAR - 4 : FAR + 4].tolist() == [-1.0] * 8
     assert not p[:8].any()
     assert not v[FAR + 4 : FAR + 12].any()
-    scan, g_address = cpu.scan_for("float16", "float32"), pointers[1:]
-    assert scan(g_address.ctypes.data, ends.ctypes.data, np.float32(7.5), 1, FAR - 4, FAR + 4)
-    assert not scan(g_address.ctypes.data, ends.ctypes.data, np.float32(8.5), 1, FAR - 4, FAR + 4)
+    scan, g_address = cpu.scan_for("float16"), pointers[1:]
+    assert scan(g_address.ctypes.data, ends.ctypes.data, int(np.float16(7.5).view(np.int16)), 1, FAR - 4, FAR + 4)
+    assert not scan(g_address.ctypes.data, ends.ctypes.data, int(np.float16(8.5).view(np.int16)), 1, FAR - 4, FAR + 4)
 
 
 @pytest.mark.slow

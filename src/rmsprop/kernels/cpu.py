@@ -32,12 +32,23 @@ store_p: Any = None
 store_v: Any = None
 store_m: Any = None
 store_b: Any = None
+magnitude: Any = None
+prefetch_p: Any = None
+prefetch_g: Any = None
+prefetch_v: Any = None
+prefetch_m: Any = None
+prefetch_b: Any = None
 CENTERED = MOMENTUM = False
+LINE = 1
 whole = elements.load("int64", "int64", "table")
+
+# The division and the root keep a core from running far enough ahead to hide the memory behind them, and its own prefetcher stops
+# at each page. Hence lines are asked for by name, some 4 KB ahead, in a loop beside the one that is vectorized.
+BLOCK, AHEAD = 64, 1024
 
 # No fastmath: it may take approximate reciprocals in a vectorized body and exact ones in the tail, so that results would depend on
 # where a thread's range ends. The numpy error model divides without a branch.
-# Arguments are plain numbers, so that no array is unpacked at a call and nothing of Numba's array library is compiled or loaded.
+# Arguments are plain numbers: no array is unpacked at a call, and nothing of Numba's array library is compiled or loaded.
 _OPTIONS: dict[str, Any] = {"error_model": "numpy", "nogil": True, "_nrt": False}
 
 
@@ -67,30 +78,42 @@ def sweep(pointers: int, ends: int, scalars: int, tensors: int, first: int, last
         start = whole(ends, tensor - 1) if tensor else 0
         at_p, at_g, at_v = whole(pointers, tensor), whole(pointers, tensors + tensor), whole(pointers, 2 * tensors + tensor)
         at_m, at_b = whole(pointers, 3 * tensors + tensor), whole(pointers, 4 * tensors + tensor)
-        for i in range(first - start, stop - start):
-            p = load_p(at_p, i)
-            g = load_g(at_g, i)
-            v = load_v(at_v, i)
-            m = load_m(at_m, i) if CENTERED else g
-            b = load_b(at_b, i) if MOMENTUM else g
-            p, v, m, b = update(p, g, v, m, b, inner, outer, decay, fresh, eps, momentum, weight_decay, correction, unbias, carried)
-            store_p(at_p, i, p)
-            store_v(at_v, i, v)
-            if CENTERED:
-                store_m(at_m, i, m)
-            if MOMENTUM:
-                store_b(at_b, i, b)
+        for block in range(first - start, stop - start, BLOCK):
+            if block + AHEAD < stop - start:
+                for line in range(block + AHEAD, block + AHEAD + BLOCK, LINE):
+                    prefetch_p(at_p, line)
+                    prefetch_g(at_g, line)
+                    prefetch_v(at_v, line)
+                    if CENTERED:
+                        prefetch_m(at_m, line)
+                    if MOMENTUM:
+                        prefetch_b(at_b, line)
+            for i in range(block, min(block + BLOCK, stop - start)):
+                p = load_p(at_p, i)
+                g = load_g(at_g, i)
+                v = load_v(at_v, i)
+                m = load_m(at_m, i) if CENTERED else g
+                b = load_b(at_b, i) if MOMENTUM else g
+                p, v, m, b = update(
+                    p, g, v, m, b, inner, outer, decay, fresh, eps, momentum, weight_decay, correction, unbias, carried
+                )
+                store_p(at_p, i, p)
+                store_v(at_v, i, v)
+                if CENTERED:
+                    store_m(at_m, i, m)
+                if MOMENTUM:
+                    store_b(at_b, i, b)
         first = stop
         tensor += 1
 
 
 def scan(pointers: int, ends: int, limit: Any, tensors: int, first: int, last: int) -> bool:
-    """Return whether a number among elements first to last is NaN or beyond limit.
+    """Return whether a real number among elements first to last is NaN or beyond limit.
 
     Args:
         pointers: address of a (tensors,) int64 array: addresses of the arrays.
         ends: as for `sweep`.
-        limit: largest magnitude allowed, in the arithmetic's dtype.
+        limit: the bits of the largest magnitude allowed.
         tensors: as for `sweep`.
         first: first element of the range.
         last: one past its last element.
@@ -100,11 +123,10 @@ def scan(pointers: int, ends: int, limit: Any, tensors: int, first: int, last: i
         stop = min(last, whole(ends, tensor))
         start = whole(ends, tensor - 1) if tensor else 0
         at_g = whole(pointers, tensor)
-        wrong = 0
+        largest = magnitude(at_g, first - start)
         for i in range(first - start, stop - start):
-            g = load_g(at_g, i)
-            wrong += not (abs(g.real) <= limit and abs(g.imag) <= limit)
-        if wrong:
+            largest = max(largest, magnitude(at_g, i))
+        if largest > limit:
             return True
         first = stop
         tensor += 1
@@ -161,6 +183,8 @@ def sweep_with(function: Any, rule: Rule, parameter: str, computed: str) -> Any:
         value = real if stream == "v" else computed
         names[f"load_{stream}"] = elements.load(stored, value, stream)
         names[f"store_{stream}"] = elements.store(stored, value, stream)
+        names[f"prefetch_{stream}"] = elements.prefetch(stored)
+    names |= {"BLOCK": BLOCK, "AHEAD": AHEAD, "LINE": 64 // np.dtype(computed).itemsize}
     on = (name for name, taken in rule.switches.items() if taken)
     variant = (_code(function.py_func), *on, rule.complex_form, parameter, computed)
     names["scalar"] = elements.load(real, real, "table")
@@ -168,11 +192,9 @@ def sweep_with(function: Any, rule: Rule, parameter: str, computed: str) -> Any:
 
 
 @cache
-def scan_for(parameter: str, computed: str) -> Any:
-    """Return `scan` compiled for arrays of a dtype, by name, and the arithmetic's dtype."""
-    limit = elements.TYPES[REAL.get(computed, computed)]
-    names = {"load_g": elements.load(parameter, computed, "g")}
-    return _compiled(scan, names, (parameter, computed), (types.int64, types.int64, limit, *(types.int64,) * 3))
+def scan_for(real: str) -> Any:
+    """Return `scan` compiled for arrays of a real dtype, by name."""
+    return _compiled(scan, {"magnitude": elements.magnitude(real)}, (real,), (types.int64,) * 6)
 
 
 def _compiled(function: Any, names: dict[str, Any], variant: tuple[str, ...], signature: tuple[Any, ...]) -> Any:
@@ -186,7 +208,7 @@ def _compiled(function: Any, names: dict[str, Any], variant: tuple[str, ...], si
     copy.__qualname__ = f"{function.__name__}_{_digest(*variant)}"
     try:
         cached = numba.njit(**_OPTIONS)(copy)
-        cached._cache = _Cache(copy)  # as `enable_caching` does with Numba's own
+        cached._cache = _Cache(copy)  # type: ignore[no-untyped-call]  # as `enable_caching` does with Numba's own
         cached.compile(signature)
     except Exception:  # no folder to write to, a full disk, a damaged file: what must work can do without the cache
         cached = numba.njit(**_OPTIONS)(copy)
@@ -197,16 +219,16 @@ def _compiled(function: Any, names: dict[str, Any], variant: tuple[str, ...], si
 class _Cache(FunctionCache):
     """Numba's cache on disk, but for one thing: to load a kernel it does not ready all of Numba first, and SciPy with it.
 
-    That takes a quarter of a second, and these kernels call nothing of it. Should a later Numba need some of it to link a kernel, the
-    process would end; hence only the versions that were tried.
+    That takes a quarter of a second, and these kernels call nothing of it. Should a later Numba need some of it to link a kernel,
+    the process would end; hence only the versions that were tried.
     """
 
     def load_overload(self, signature: Any, context: Any) -> Any:
         """Return the compiled kernel from disk, or None."""
         if tuple(map(int, numba.__version__.split(".")[:2])) > (0, 68):
-            return super().load_overload(signature, context)
+            return super().load_overload(signature, context)  # type: ignore[no-untyped-call]
         with self._guard_against_spurious_io_errors():
-            return self._load_overload(signature, context)
+            return self._load_overload(signature, context)  # type: ignore[no-untyped-call]
 
 
 def _digest(*variant: str) -> str:

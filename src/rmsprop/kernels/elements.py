@@ -7,6 +7,7 @@ LLVM may take the streams as distinct; otherwise it gives up vectorizing beyond 
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic
@@ -69,6 +70,46 @@ def store(stored: str, computed: str, stream: str) -> Any:
         return types.void(types.int64, types.int64, operand), codegen
 
     return store_element
+
+
+def prefetch(stored: str) -> Any:
+    """Return a compiled function of (address of element 0, index) that asks for an element's cache line, to be read and written."""
+
+    @intrinsic
+    def prefetch_line(typingctx: Any, address: Any, index: Any) -> tuple[Any, Callable[..., Any]]:
+        def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+            byte, flag = ir.IntType(8).as_pointer(), ir.IntType(32)
+            element = None if stored == "float16" else context.get_value_type(TYPES[stored])
+            line = builder.bitcast(_pointer(context, builder, args, stored, element), byte)
+            kind = ir.FunctionType(ir.VoidType(), [byte, flag, flag, flag])
+            function = builder.module.declare_intrinsic("llvm.prefetch", (byte,), kind)
+            # to be written; to stay in every level of cache; data, not instructions
+            builder.call(function, [line, *(ir.Constant(flag, value) for value in (1, 3, 1))])
+            return context.get_dummy_value()
+
+        return types.void(types.int64, types.int64), codegen
+
+    return prefetch_line
+
+
+def magnitude(stored: str) -> Any:
+    """Return a compiled function of (address of element 0, index) that gives the bits of a real number without its sign.
+
+    As integers these are in the order of the numbers' magnitudes, with infinity above all numbers and NaN above infinity.
+    """
+    bits = np.dtype(stored).itemsize * 8
+    result: Any = {16: types.int16, 32: types.int32, 64: types.int64}[bits]
+
+    @intrinsic
+    def load_magnitude(typingctx: Any, address: Any, index: Any) -> tuple[Any, Callable[..., Any]]:
+        def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+            kind = ir.IntType(bits)
+            value = builder.load(builder.gep(builder.inttoptr(args[0], kind.as_pointer()), [args[1]]), align=bits // 8)
+            return builder.and_(value, ir.Constant(kind, (1 << (bits - 1)) - 1))
+
+        return result(types.int64, types.int64), codegen
+
+    return load_magnitude
 
 
 def _pointer(context: Any, builder: Any, args: Any, stored: str, element: Any) -> Any:

@@ -55,13 +55,12 @@ class Group:
         self.limit = largest_gradient(rule, self.real)
         # The gradient that is squared has weight_decay·p in it.
         self.parameter_limit = self.limit / rule.weight_decay if rule.switches["COUPLED"] else np.inf
-        most = float(np.finfo(self.real).max)
-        self.bounds = [np.dtype(self.real).type(min(limit, most)) for limit in (self.parameter_limit, self.limit)]
         # Parts of a complex number are two elements of the kernel, its modulus makes it one.
         self.parts = computed in REAL and rule.complex_form == "parts"
         self.computed = self.real if self.parts else computed
         self.dtype = params[0].dtype
         self.stored = self.real if self.parts else self.dtype.name
+        self.bounds = [_bits(limit, REAL.get(self.stored, self.stored)) for limit in (self.parameter_limit, self.limit)]
         self.shapes = [p.shape for p in params]
         self.update = reference.update_for(rule, self.real)
         # A gradient with other strides may have its elements in another order; None equals no strides.
@@ -70,9 +69,11 @@ class Group:
             from rmsprop.kernels import cpu  # loads Numba
 
             self.sweep = cpu.sweep_for(rule, self.stored, self.computed)
-            self.scan = cpu.scan_for(self.stored, self.computed)
+            self.scan = cpu.scan_for(REAL.get(self.stored, self.stored))
+        # In elements of the sweep, and in real numbers for the scan.
         self.sizes = np.array([p.size * (2 if self.parts else 1) for p in params], np.int64)
         self.ends = self.sizes.cumsum()
+        self.numbers = 2 if self.stored in REAL else 1
         held: dict[str, Sequence[Array | None]] = {slot.argument: [state[slot.name][i] for i in indices] for slot in rule.slots}
         self.state = [held.get(argument, [None] * len(params)) for argument in "vmb"]
         self.table = np.zeros((5, len(params)), np.int64)
@@ -149,6 +150,7 @@ class Group:
         if not chosen:
             return False
         table, ends = self._columns(chosen)
+        ends = ends * self.numbers
         numbers = address(table[row]), address(ends), self.bounds[row], len(ends)
         found: list[bool] = []
         share(lambda first, last: found.append(self.scan(*numbers, first, last)), int(ends[-1]), GRAIN)
@@ -179,6 +181,13 @@ def new_state(rule: Rule, p: Array, computed: str) -> dict[str, Array]:
             kind, initial = REAL.get(computed, computed), slot.initial
         state[slot.name] = np.full_like(p, initial, dtype=kind, subok=False)
     return state
+
+
+def _bits(limit: float, real: str) -> int:
+    """Return the bits of a limit, or of the largest number where the limit is beyond it."""
+    kind = np.dtype(real)
+    number = kind.type(min(limit, float(np.finfo(kind).max)))
+    return int(number.view(f"i{kind.itemsize}"))
 
 
 def _same_order(p: Array, g: Array) -> bool:
