@@ -11,7 +11,6 @@ from typing import Any
 
 import chainer
 import numpy as np
-
 from cases import CHANGING, CONSTANT, Case, Run, case, matrix, save
 
 ARGUMENTS = {"decay": "alpha"}

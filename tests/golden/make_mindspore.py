@@ -7,9 +7,8 @@ python tests/golden/make_mindspore.py
 from collections.abc import Iterator
 
 import numpy as np
-from mindspore import Parameter, Tensor, nn
-
 from cases import CHANGING, Case, case, matrix, save
+from mindspore import Parameter, Tensor, nn
 
 ARGUMENTS = {"eps": "epsilon"}
 SLOTS = {"v": "ms", "m": "mg", "b": "moment"}

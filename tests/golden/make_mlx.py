@@ -9,9 +9,8 @@ from collections.abc import Iterator
 
 import mlx.core as mx
 import numpy as np
-from mlx.optimizers import RMSprop
-
 from cases import CHANGING, CONSTANT, Case, case, save
+from mlx.optimizers import RMSprop
 
 mx.set_default_device(mx.cpu)
 FOUND = inspect.signature(RMSprop).parameters

@@ -9,7 +9,6 @@ from collections.abc import Iterator
 
 import numpy as np
 import paddle
-
 from cases import CHANGING, Case, case, matrix, save, through
 
 ARGUMENTS = {"decay": "rho", "eps": "epsilon"}
