@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check -q
 
-.PHONY: demo test test-slow lint bench golden clean
+.PHONY: demo test test-slow lint bench pictures golden clean
 
 demo: $(VENV)/demo.installed
 	$(BIN)/rmsprop fit examples/quadratic.csv "y = a*x**2 + b*x + c" --out demo
@@ -26,6 +26,14 @@ bench: $(VENV)/test.installed
 	$(BIN)/python benchmarks/startup.py
 	$(BIN)/python benchmarks/nist.py
 	$(BIN)/python benchmarks/fit.py
+
+# Make the pictures of the documentation anew.
+pictures: $(VENV)/demo.installed
+	$(BIN)/rmsprop fit examples/quadratic.csv "y = a*x**2 + b*x + c" --quiet --out $(VENV)/quadratic
+	$(BIN)/rmsprop fit --recipe article --quiet --out $(VENV)/article
+	mkdir -p docs/images
+	cp $(VENV)/quadratic/fit.png docs/images/quadratic.png
+	cp $(VENV)/article/fit.png docs/images/article.png
 
 # Make the traces of tests/golden anew from the live upstream packages: gigabytes of downloads.
 golden:
