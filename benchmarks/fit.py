@@ -3,8 +3,8 @@
     python benchmarks/fit.py
 
 The plain script imports NumPy, SciPy and matplotlib, runs curve_fit and saves a plot. The article's loop body computes predictions,
-gradients, the update and the loss in NumPy. Both gradients must agree before anything is timed. Peers are timed in turn; the
-figures are medians.
+gradients, the update and the loss in NumPy. Both gradients must agree before anything is timed. Peers are timed in turn, of
+epochs some at a time, as in a run an epoch follows an epoch; the figures are medians.
 """
 
 import subprocess
@@ -21,6 +21,9 @@ from rmsprop.fit.data import open_source
 from rmsprop.fit.evaluate import Evaluator
 from rmsprop.fit.model import Model
 from timing import interleaved, machine
+
+# In a turn; the first of them finds the caches as the other peer left them.
+EPOCHS = 10
 
 DATA = Path(__file__).parent.parent / "examples" / "quadratic.csv"
 PLAIN = f"""
@@ -78,7 +81,7 @@ def large() -> None:
         return float(np.mean((pred - y) ** 2))
 
     columns = open_source({"x": x.ravel(), "y": y.ravel()}).read(["x", "y"], "drop").columns
-    evaluator = Evaluator(Model(MODEL, ["x", "y"]), columns, threads=rmsprop.get_num_threads())
+    evaluator = Evaluator(Model(MODEL, ["x", "y"]), columns, parallel=True)
     ours = theta.ravel().copy()
     optimizer = rmsprop.RMSprop(ours, LR, decay=DECAY, eps=EPS)
 
@@ -88,10 +91,16 @@ def large() -> None:
         return loss
 
     np.testing.assert_allclose(evaluator.loss_and_gradient(ours)[1], gradients(), rtol=1e-11)
-    got = interleaved({"article": article, "epoch": epoch})
-    print(f"1,000,000 rows, one epoch, {rmsprop.get_num_threads()} threads, equal gradients (target: at least 5)")
-    ratio = got["article"] / got["epoch"]
-    print(f"    article's loop {got['article'] * 1e3:.1f} ms, fit {got['epoch'] * 1e3:.2f} ms: {ratio:.1f} x as fast")
+
+    def several(peer: Callable[[], float]) -> Callable[[], object]:
+        return lambda: [peer() for _ in range(EPOCHS)]
+
+    got = interleaved({"article": several(article), "epoch": several(epoch)})
+    took = {name: seconds / EPOCHS * 1e3 for name, seconds in got.items()}
+    print("1,000,000 rows, one epoch, equal gradients (target: at least 5)")
+    print(
+        f"    article's loop {took['article']:.1f} ms, fit {took['epoch']:.2f} ms: {took['article'] / took['epoch']:.1f} x as fast"
+    )
 
 
 if __name__ == "__main__":

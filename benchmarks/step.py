@@ -23,8 +23,8 @@ import numpy as np
 import rmsprop
 from rmsprop.kernels.cpu import sweep_with
 from rmsprop.kernels.group import GRAIN
-from rmsprop.kernels.layout import address
 from rmsprop.kernels.threads import share
+from rmsprop.layout import address
 from rmsprop.rule import bind
 from timing import interleaved, machine
 

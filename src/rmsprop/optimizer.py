@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 from rmsprop import state as _state
 from rmsprop.dialects import dialect as _dialect
 from rmsprop.kernels.group import Group, new_state
-from rmsprop.kernels.layout import Memory
 from rmsprop.kernels.precision import check_precision
+from rmsprop.layout import Memory
 from rmsprop.parameters import COMPUTED, Arrays, Parameters
 from rmsprop.rule import Rule, learning_rate
 

@@ -6,6 +6,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from rmsprop.layout import span
+
 Array = NDArray[Any]
 Arrays = Array | Sequence[Array] | Mapping[Any, Array]
 
@@ -130,7 +132,7 @@ def _refuse_overlaps(names: Sequence[Any], arrays: Sequence[Array]) -> None:
     for name, array in zip(names, arrays, strict=True):
         if _overlaps_itself(array):
             raise ValueError(f"parameter {name!r} holds some elements more than once (strides {array.strides}); pass a copy of it")
-    spans = sorted((*np.lib.array_utils.byte_bounds(array), i) for i, array in enumerate(arrays) if array.size)
+    spans = sorted((*span(array), i) for i, array in enumerate(arrays) if array.size)
     reach: list[tuple[int, int]] = []  # end and index of the earlier arrays that reach furthest
     for low, high, i in spans:
         reach = [(end, j) for end, j in reach if end > low]

@@ -11,9 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rmsprop.kernels import reference
-from rmsprop.kernels.layout import Memory, address, dense
 from rmsprop.kernels.precision import REAL, largest_gradient
 from rmsprop.kernels.threads import share
+from rmsprop.layout import Memory, address, dense
 from rmsprop.parameters import COMPUTED, Parameters
 from rmsprop.rule import Rule, Scalars
 
@@ -78,7 +78,7 @@ class Group:
         self.state = [held.get(argument, [None] * len(params)) for argument in "vmb"]
         self.table = np.zeros((5, len(params)), np.int64)
         for row, arrays in zip(_WRITTEN, (params, *self.state), strict=True):
-            self.table[row] = [0 if a is None else a.ctypes.data for a in arrays]
+            self.table[row] = [0 if a is None else address(a) for a in arrays]
         real, whole = np.dtype(self.real), np.dtype(self.computed)
         self.kinds = [whole, whole, real, whole, whole]
 

@@ -22,6 +22,14 @@ def address(array: Array) -> int:
         return array.ctypes.data
 
 
+def span(array: Array) -> tuple[int, int]:
+    """Return the address of an array's first byte in memory, and the one past its last."""
+    if array.flags.c_contiguous:
+        low = address(array)
+        return low, low + array.nbytes
+    return np.lib.array_utils.byte_bounds(array)
+
+
 def dense(array: Array) -> bool:
     """Return whether an array fills one stretch of memory with numbers that a processor can read as they are."""
     return (array.flags.c_contiguous or array.flags.f_contiguous) and array.flags.aligned and array.dtype.isnative
@@ -36,16 +44,13 @@ class Memory:
 
     def __init__(self, arrays: Sequence[Array]) -> None:
         """Sort the spans of the arrays."""
-        spans = sorted(np.lib.array_utils.byte_bounds(a) for a in arrays if a.size)
+        spans = sorted(span(a) for a in arrays if a.size)
         self._lows = [low for low, _ in spans]
         self._highs = list(accumulate((high for _, high in spans), max))
 
     def holds(self, array: Array) -> bool:
         """Return whether an array may share memory with these."""
-        if array.flags.contiguous:
-            low = address(array)
-            return self.meets(low, low + array.nbytes)
-        return self.meets(*np.lib.array_utils.byte_bounds(array))
+        return self.meets(*span(array))
 
     def meets(self, low: int, high: int) -> bool:
         """Return whether some of the bytes from low to high may be of these arrays."""
