@@ -282,9 +282,7 @@ class RMSprop:
             if wrong.any():
                 place = tuple(int(i) for i in np.unravel_index(np.argmax(wrong), wrong.shape))
                 value = array[place]
-                subject = (
-                    f"the gradient of {name!r}" if what == "gradient" else f"parameter {name!r}, which weight decay adds to it,"
-                )
+                subject = f"the gradient of {name!r}" if what == "gradient" else f"parameter {name!r} in its weight decay"
                 why = f", whose square overflows {group.real}" if np.isfinite(value) else ""
                 return f"{subject} is {value} at {place}{why}; {remedy}"
         raise AssertionError("a gradient was refused without a reason")
