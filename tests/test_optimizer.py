@@ -303,7 +303,7 @@ class TestNonfinite:
     def test_weight_decay_that_overflows_is_refused(self, size):
         p = np.full(size, 1e25, np.float32)
         optimizer = rmsprop.RMSprop(p, weight_decay=0.1)
-        with pytest.raises(FloatingPointError, match="parameter 0 in its weight decay is 1e"):
+        with pytest.raises(FloatingPointError, match=r"parameter 0 in its weight decay is 9\.99.*whose square overflows float32"):
             optimizer.step(np.ones(size, np.float32))
 
     @given(
