@@ -11,6 +11,7 @@ from rmsprop.fit import evaluate
 from rmsprop.fit.evaluate import Evaluator
 from rmsprop.fit.expression import FUNCTIONS, Binary, Call, Name, Negative, Number, parse
 from rmsprop.fit.model import Model
+from rmsprop.kernels import threads as kernels
 from tests.fit.symbolic import to_sympy, value
 from tests.fit.test_expression import text_of
 from tests.tolerances import RELATIVE
@@ -144,14 +145,27 @@ def large():
 
 @pytest.mark.parametrize("loss", ["mse", "mae", "huber"])
 @pytest.mark.parametrize("sigma", [None, "s"])
-def test_same_bits_for_every_number_of_threads(large, loss, sigma):
+def test_same_bits_for_every_number_of_threads(large, loss, sigma, monkeypatch):
     theta = np.array([1.0, 0.5, -0.3])
     wanted = None
     for threads in (1, 2, 3, 7):
-        got = Evaluator(Model(MODEL, large, loss=loss, sigma=sigma), large, threads=threads).loss_and_gradient(theta)
+        monkeypatch.setattr(kernels, "_threads", threads)
+        got = Evaluator(Model(MODEL, large, loss=loss, sigma=sigma), large, parallel=True).loss_and_gradient(theta)
         wanted = wanted or got
         assert got[0] == wanted[0]
         np.testing.assert_array_equal(got[1], wanted[1])
+
+
+def test_rows_may_change_their_number(large):
+    model, theta = Model(MODEL, large), np.array([1.0, 0.5, -0.3])
+    evaluator = Evaluator(model, large, store=False)
+    for n in (len(large["x"]), 100, evaluate.BLOCK + 1, evaluate.BLOCK, 1):
+        rows = {name: column[:n] for name, column in large.items()}
+        evaluator.rebind(rows)
+        loss, gradient = evaluator.loss_and_gradient(theta)
+        fresh = Evaluator(model, rows).loss_and_gradient(theta)
+        assert loss == fresh[0]
+        np.testing.assert_array_equal(gradient, fresh[1])
 
 
 @pytest.mark.parametrize("store", [True, False])

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,20 +11,19 @@ from numpy.typing import NDArray
 from rmsprop.fit import memory
 from rmsprop.fit.model import DELTA, Model
 from rmsprop.fit.primitives import PRIMITIVES
-from rmsprop.fit.program import Program, scalar_values
+from rmsprop.fit.program import PIECE, Program, scalar_values
 from rmsprop.fit.tape import Depends
+from rmsprop.kernels.threads import share
 
 Array = NDArray[np.float64]
 
-#: Rows of a block: its buffers stay in the second-level cache. The order of sums, and so the last bits, depend on it.
-BLOCK = 32_768
+#: Rows of a block, in pieces: its buffers stay in the second-level cache. The order of sums, and so the last bits, depend on it.
+PIECES = 4
+BLOCK = PIECES * PIECE
 #: Stored results of column-only parts, such as exp(x), may take this much memory.
 CACHE_BYTES = 1 << 30
-
-
-@functools.cache
-def _pool(threads: int) -> ThreadPoolExecutor:
-    return ThreadPoolExecutor(threads, thread_name_prefix="rmsprop-fit")
+# What `share` calls elements are blocks here; it cuts at multiples of 64 elements.
+_SHARED_BY = 64
 
 
 class Evaluator:
@@ -35,16 +33,16 @@ class Evaluator:
         model: the model.
         columns: name → (n,) float64, contiguous.
         store: keep the costly column-only parts, so that they are computed once and not in every epoch.
-        threads: how many threads share the blocks; the result has the same bits for every number.
+        parallel: whether threads may share the blocks; the result has the same bits for every number of them.
     """
 
-    def __init__(self, model: Model, columns: Mapping[str, Array], *, store: bool = True, threads: int = 1) -> None:
+    def __init__(self, model: Model, columns: Mapping[str, Array], *, store: bool = True, parallel: bool = False) -> None:
         self.model = model
-        self.threads = threads
+        self._parallel = parallel
         self._memory: dict[int, Array] = {}
         self.rebind(columns)
         self._store = store
-        self._programs: dict[str, Program] = {}
+        self._programs: dict[tuple[str, bool], Program] = {}
         self._buffers: dict[int, list[Array]] = {}
         self.delta = 1.0  # of Huber's loss, in units of the residual
 
@@ -118,38 +116,37 @@ class Evaluator:
 
     def _run(self, name: str, sums: Sequence[int], arrays: Sequence[int], theta: Array, outputs: Sequence[Array] = ()) -> Array:
         """Run a program over all blocks and return its sums, added in the order of the blocks."""
-        program = self._programs.get(name)
+        # Rows may change their number from run to run, and with it the shape of the blocks.
+        dots = self.n > BLOCK
+        program = self._programs.get((name, dots))
         if program is None:
-            program = self._programs[name] = Program(
-                self.model.builder, sums, arrays, self._stored([*sums, *arrays]), dots=self.n > BLOCK
-            )
+            program = Program(self.model.builder, sums, arrays, self._stored([*sums, *arrays]), dots=dots)
+            self._programs[name, dots] = program
+        blocks = _blocks(self.n)
+        totals = np.zeros((len(blocks), len(sums), PIECES))
+        held = [self._memory[index] for index in program.columns]
         with np.errstate(all="ignore"):
             scalars = program.scalar_values(self._named(theta))
-            blocks = range(0, max(self.n, 1), BLOCK)
-            totals = np.zeros((len(blocks), len(sums)))
 
-            def work(first: int, step: int) -> None:
-                registers = self._registers(first, program.registers)
-                held = [self._memory[index] for index in program.columns]
-                with np.errstate(all="ignore"):
-                    for k in range(first, len(blocks), step):
-                        rows = slice(blocks[k], min(blocks[k] + BLOCK, self.n))
-                        size = rows.stop - rows.start
-                        values = [*scalars, *(column[rows] for column in held)]
-                        values += registers if size == len(registers[0]) else [r[:size] for r in registers]
-                        program.run(values, totals[k], [out[rows] for out in outputs])
+        def work(first: int, last: int) -> None:
+            mine = range(first // _SHARED_BY, last // _SHARED_BY)
+            registers = self._registers(mine.start, program.registers)
+            with np.errstate(all="ignore"):
+                for k in mine:
+                    rows, shape = blocks[k]
+                    size = rows.stop - rows.start
+                    values = [*scalars, *(column[rows].reshape(shape) for column in held)]
+                    values += [register[:size].reshape(shape) for register in registers]
+                    program.run(values, totals[k], [out[rows].reshape(shape) for out in outputs])
 
-            threads = min(self.threads, len(blocks))
-            if threads <= 1:
-                work(0, 1)
-            else:
-                pool = _pool(threads - 1)
-                others = [pool.submit(work, first, threads) for first in range(1, threads)]
-                work(0, threads)
-                for other in others:
-                    other.result()
-        summed: Array = np.add.reduce(totals, axis=0)
-        return totals[0] if len(blocks) == 1 else summed
+        every = len(blocks) * _SHARED_BY
+        # Cheap operations are over before another thread has woken up: sharing them out would take longer.
+        if self._parallel and program.costly:
+            share(work, every, _SHARED_BY)
+        else:
+            work(0, every)
+        summed: Array = np.add.reduce(totals, axis=(0, 2)) if len(blocks) > 1 else totals[0, :, 0]
+        return summed
 
     def _registers(self, worker: int, count: int) -> list[Array]:
         size = min(self.n, BLOCK)
@@ -181,8 +178,7 @@ class Evaluator:
         for index in found:
             if index not in self._memory:
                 out = memory.empty(self.n)
-                program = Program(self.model.builder, [], [index])
-                self._programs[f"store {index}"] = program
+                self._programs[f"store {index}", self.n > BLOCK] = Program(self.model.builder, [], [index], dots=self.n > BLOCK)
                 self._run(f"store {index}", [], [index], np.zeros(len(self.model.parameters)), [out])
                 self._memory[index] = out
         return found
@@ -207,3 +203,12 @@ class Evaluator:
                 return True
             todo.extend(nodes[at].arguments)
         return False
+
+
+def _blocks(n: int) -> list[tuple[slice, tuple[int, ...]]]:
+    """Return the rows of each block, and its shape: (pieces, PIECE), but for what is left over; one row of n where n is small."""
+    if n <= BLOCK:
+        return [(slice(0, n), (n,))]
+    ends = [*range(0, n, BLOCK), n // PIECE * PIECE, n]
+    cuts = sorted(set(ends))
+    return [(slice(first, last), (-(-(last - first) // PIECE), min(last - first, PIECE))) for first, last in pairwise(cuts)]

@@ -63,7 +63,6 @@ class InMemory(_Sampled):
         batch_size: rows of a mini-batch; None for all rows in every step.
         seed: of the order of the rows.
         delta: of Huber's loss; None to estimate it from the residuals.
-        threads: threads to share the rows among.
     """
 
     def __init__(
@@ -74,11 +73,10 @@ class InMemory(_Sampled):
         batch_size: int | None = None,
         seed: int = 0,
         delta: float | None = None,
-        threads: int = 1,
     ) -> None:
         super().__init__(model, columns, delta)
         self.columns = columns
-        self.whole = Evaluator(model, columns, threads=threads)
+        self.whole = Evaluator(model, columns, parallel=True)
         self.n = self.whole.n
         self._batch = batch_size if batch_size is not None and batch_size < self.n else None
         self._part = Evaluator(model, columns, store=False)

@@ -14,10 +14,10 @@ from rmsprop.fit.tape import Builder, Depends
 
 Array = NDArray[np.float64]
 
-# Terms of a dot product: too few for a BLAS to share out among threads of its own.
-_DOT = 8_192
+#: Terms of a dot product: too few for a BLAS to share out among threads of its own.
+PIECE = 8_192
 # A dot product with ones takes half the time of a sum.
-_ONES = memory.aligned(np.ones(_DOT))
+_ONES = memory.aligned(np.ones(PIECE))
 
 
 class Program:
@@ -29,6 +29,10 @@ class Program:
         arrays: nodes whose values are handed out, row by row.
         stored: column-only nodes that are read from memory instead of being computed.
         dots: take the sum of a product as a dot product; without, the product is rounded before it is summed, as by np.sum.
+
+    Attributes:
+        registers: how many registers a block needs.
+        costly: whether an operation takes long enough for threads to be worth waking.
     """
 
     def __init__(
@@ -42,6 +46,7 @@ class Program:
         self.scalars: list[int] = []  # parameter-only nodes, arguments first
         self._dot_sums: set[int] = set()
         order = self._order([*self.sums, *self.arrays])
+        self.costly = any(output < 0 and not PRIMITIVES[self._nodes[index].kind].cheap for index, output in order)
         self._allocate(order)
 
     def _order(self, roots: Sequence[int]) -> list[tuple[int, int]]:
@@ -136,37 +141,29 @@ class Program:
         """Run one block.
 
         Args:
-            values: scalars, slices of the columns, and registers, in the order of the slots.
-            totals: (sums,) receives the sums of the block.
-            outputs: one (rows,) array for each handed-out node.
+            values: scalars, slices of the columns, and registers, in the order of the slots; with dots the latter two have
+                shape (pieces, up to PIECE), else (rows,).
+            totals: (sums, pieces) receives the sums of each piece of the block; without dots only the first of them is used.
+            outputs: an array for each handed-out node, of the same shape.
         """
         sums = len(self.sums)
-        reduce = np.add.reduce
+        reduce, dot = np.add.reduce, np.vecdot
         for ufunc, first, second, out in self.calls:
             if ufunc is None:
                 value = values[first]
-                if second >= 0:
-                    totals[out] = _dot(value, values[second])
-                elif out >= sums:
+                if out >= sums:
                     outputs[out - sums][...] = value
-                elif isinstance(value, np.ndarray):
-                    totals[out] = _dot(value, _ONES) if self._dots else reduce(value)
-                else:
+                elif not isinstance(value, np.ndarray):
                     # A node without rows, as in the loss of y = a at a constant y, counts once for every row.
-                    totals[out] = value * len(values[-1])
+                    totals[out, 0] = value * values[-1].size
+                elif self._dots:
+                    dot(value, values[second] if second >= 0 else _ONES[: value.shape[1]], out=totals[out, : len(value)])
+                else:
+                    totals[out, 0] = reduce(value)
             elif second < 0:
                 ufunc(values[first], out=values[out])
             else:
                 ufunc(values[first], values[second], out=values[out])
-
-
-def _dot(a: Array, b: Array) -> float:
-    """Return Σ ab, or Σ a for b = _ONES, in pieces that are too short for a BLAS to share out among threads of its own."""
-    whole = len(a) // _DOT * _DOT
-    others = b if b is _ONES else b[:whole].reshape(-1, _DOT)
-    total = float(np.add.reduce(np.vecdot(a[:whole].reshape(-1, _DOT), others)))
-    rest = b[: len(a) - whole] if b is _ONES else b[whole:]
-    return total + float(np.vecdot(a[whole:], rest)) if whole < len(a) else total
 
 
 def scalar_values(nodes: Sequence[Any], order: Sequence[int], parameters: Mapping[str, float]) -> list[np.float64]:

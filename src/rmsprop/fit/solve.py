@@ -22,7 +22,6 @@ from rmsprop.fit.problem import SAMPLE, InMemory, Streamed, sample
 from rmsprop.fit.result import FitResult, Parameter, RMSpropEnd
 from rmsprop.fit.stream import Pieces, too_large
 from rmsprop.fit.train import Progress, Run, Settings, train
-from rmsprop.kernels.threads import get_num_threads
 
 Array = NDArray[np.float64]
 
@@ -117,9 +116,7 @@ def fit(
         return _fit_pieces(source, compiled, options, allowed, progress, began)
     table = source.read(compiled.used_columns, options.missing)
     notes = source.notes + table.notes + _unused(source, compiled)
-    problem = InMemory(
-        compiled, table.columns, batch_size=options.batch_size, seed=seed, delta=options.delta, threads=get_num_threads()
-    )
+    problem = InMemory(compiled, table.columns, batch_size=options.batch_size, seed=seed, delta=options.delta)
     theta = _start(compiled, table.columns, options, notes)
     settings = options.settings(table.n, False)
     run = train(problem, theta, settings, progress)
