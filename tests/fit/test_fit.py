@@ -102,7 +102,7 @@ def test_weights(decay):
     weights = decay["s"] ** -2
     mean = weights @ decay["y"] / weights.sum()
     assert result.r2 == pytest.approx(1 - result.rss / (weights @ (decay["y"] - mean) ** 2))
-    with pytest.raises(UsageError, match="sigma must be above 0"):
+    with pytest.raises(DataError, match="sigma must be above 0"):
         fit({**decay, "s": decay["s"] - 0.1}, DECAY, sigma="s")
 
 

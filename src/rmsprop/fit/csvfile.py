@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import re
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -15,15 +16,17 @@ from rmsprop.fit.errors import DataError
 if TYPE_CHECKING:
     import polars as pl
 
-SAMPLE_BYTES = 1 << 16
+#: Read to see how a file is written; more where its first rows are longer than that.
+SAMPLE_BYTES, MOST_SAMPLE_BYTES = 1 << 16, 1 << 28
 SAMPLE_ROWS = 100
-SEPARATORS = {"\t": "tab", ";": "';'", ",": "','"}
+SEPARATORS = {"\t": "tab", ";": "';'", ",": "','", "|": "'|'"}
 #: Cells that stand for "no value", compared in lower case.
 MISSING = ("", "na", "n/a", "nan", "null", "none", "-", "--", "?", "missing", "#n/a")
 
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?|[+-]?(inf|infinity)", re.IGNORECASE)
 _COMMA_NUMBER = re.compile(r"[+-]?(\d+,\d*|,\d+)([eE][+-]?\d+)?")
 _THOUSANDS = re.compile(r"[+-]?[1-9]\d{0,2}(,\d{3})+")
+_DATE = re.compile(r"\d{1,4}([-/.])\d{1,2}\1\d{1,4}|\d{1,2}:\d{2}")
 _MAGIC = (
     (b"PK\x03\x04", "a zip or spreadsheet file; export the sheet as CSV"),
     (b"\x1f\x8b", "compressed by gzip; unpack it first"),
@@ -55,7 +58,9 @@ def sniff(path: Path) -> Layout:
     """
     with path.open("rb") as file:
         head = file.read(SAMPLE_BYTES)
-        whole = len(head) < SAMPLE_BYTES
+        while head.count(b"\n") < 3 and len(head) < MOST_SAMPLE_BYTES and (more := file.read(len(head))):
+            head += more
+        whole = not file.read(1)
     if not head.strip():
         raise DataError(f"{path} is empty; it must hold a header and rows of numbers")
     for magic, what in _MAGIC:
@@ -77,13 +82,41 @@ def sniff(path: Path) -> Layout:
     if not rows:
         raise DataError(f"{path} holds only comments; it must hold rows of numbers")
     decimal_comma = separator != "," and _decimal_comma(path, [row for _, row in rows[1:]] or [rows[0][1]])
+    _check_first_row(path, lines, rows, separator)
     first = rows[0][1]
     has_header = not all(_is_number(cell, decimal_comma) or cell.lower() in MISSING for cell in first)
     if not has_header and not any(_is_number(cell, decimal_comma) for cell in first):
         has_header = True
     if has_header and len(rows) < 2:
         raise DataError(f"{path} holds a header and no row of data")
-    return Layout(separator, decimal_comma, first if has_header else None, len(first), rows[int(has_header)][0], comments)
+    header = first if has_header else _commented_header(lines[: rows[0][0]], separator, len(first), decimal_comma)
+    return Layout(separator, decimal_comma, header, len(first), rows[int(has_header)][0], comments)
+
+
+def _check_first_row(path: Path, lines: list[str], rows: list[tuple[int, list[str]]], separator: str) -> None:
+    """Refuse a title above the header, and cells parted by spaces."""
+    above, first = rows[0]
+    widths = Counter(len(cells) for _, cells in rows[1 : SAMPLE_ROWS + 1])
+    width = max(widths, key=lambda w: widths[w], default=len(first))
+    if len(first) < width:
+        raise DataError(
+            f"{path}, line {above + 1} has {len(first)} cells where the lines below have {width} parted by"
+            f" {SEPARATORS[separator]}; the first line must name every column, and titles above it must go"
+        )
+    if len(first) == width == 1:
+        parted = [cells[0].split() for _, cells in rows[1 : SAMPLE_ROWS + 1]]
+        if parted and len(parted[0]) > 1 and all(_is_number(cell, False) for cells in parted for cell in cells):
+            raise DataError(f"{path}, line {rows[1][0] + 1}: the cells seem to be parted by spaces; part them with commas or tabs")
+
+
+def _commented_header(above: list[str], separator: str, width: int, decimal_comma: bool) -> list[str] | None:
+    """Return the names in the last comment above the numbers, as numpy.savetxt writes them, if there are as many as columns."""
+    last = next((line for line in reversed(above) if line.strip()), "")
+    if not last.startswith("#"):
+        return None
+    cells = [cell.strip() for cell in last.lstrip("# ").split(separator)]
+    named = len(cells) == width and all(cell and not _is_number(cell, decimal_comma) for cell in cells)
+    return cells if named else None
 
 
 def _rows(lines: list[str], separator: str, comments: bool) -> Iterator[tuple[int, list[str]]]:
@@ -97,15 +130,16 @@ def _rows(lines: list[str], separator: str, comments: bool) -> Iterator[tuple[in
                 yield above, cells
             above = reader.line_num
     except csv.Error:
+        # A cell beyond 131,072 characters: what is above it tells enough.
         return
 
 
 def _separator(lines: list[str], comments: bool) -> str:
-    """Return the separator that gives the most rows one width above 1; on a tie tab before ; before comma."""
+    """Return the separator that gives the most rows one width above 1; on a tie tab before ; before comma before |."""
     best, most = ",", 0
     for separator in SEPARATORS:
-        widths = [len(row) for _, row in _rows(lines[:SAMPLE_ROWS], separator, comments)]
-        same = sum(width == widths[0] for width in widths) if widths and widths[0] > 1 else 0
+        widths = Counter(len(row) for _, row in _rows(lines[:SAMPLE_ROWS], separator, comments))
+        same = max((count for width, count in widths.items() if width > 1), default=0)
         if same > most:
             best, most = separator, same
     return best
@@ -175,9 +209,23 @@ def cell_error(path: Path, layout: Layout, column: int, label: str, row: int) ->
         if count == row:
             cell = cells[column].strip() if column < len(cells) else ""
             shown = repr(cell if len(cell) <= 40 else cell[:37] + "...")
-            hint = "write decimals with a point" if _COMMA_NUMBER.fullmatch(cell) else "correct it, or leave the cell empty"
-            return DataError(f"{path}, line {line}, column {label!r}: {shown} is not a number; {hint}")
+            return DataError(f"{path}, line {line}, column {label!r}: {shown} is not a number; {_remedy(cell)}")
     return DataError(f"{path}, column {label!r}: row {row + 1} of the data is not a number; correct it, or leave the cell empty")
+
+
+def _remedy(cell: str) -> str:
+    """Return what to do about a cell that is no number."""
+    if _COMMA_NUMBER.fullmatch(cell) and not _THOUSANDS.fullmatch(cell):
+        return "write decimals with a point"
+    bare = re.sub(r"(?<=\d)[, '\u00a0\u202f](?=\d{3}\b)", "", cell)
+    bare = re.sub(r"^[^\d.+-]+|\s*[^\d.]+$", "", bare)
+    if _NUMBER.fullmatch(bare) and len(bare) > len(cell) // 2:
+        return f"write {bare}, without separators and units"
+    if _DATE.match(cell):
+        return "turn dates and times into numbers, such as days since the first"
+    if cell.lower() in ("true", "false", "yes", "no"):
+        return f"write {int(cell.lower() in ('true', 'yes'))}"
+    return "correct it, or leave the cell empty"
 
 
 def _physical_rows(path: Path, layout: Layout) -> Iterator[tuple[int, list[str]]]:
@@ -193,7 +241,7 @@ def _physical_rows(path: Path, layout: Layout) -> Iterator[tuple[int, list[str]]
                     yield line, cells
                 line = layout.skip + reader.line_num + 1
         except csv.Error as error:
-            raise DataError(f"{path}, line {line}: {error}; close its quotes") from None
+            raise DataError(f"{path}, line {line}: {error}; shorten the cell, or close its quotes") from None
 
 
 def _check_utf8(path: Path) -> None:

@@ -265,7 +265,7 @@ def usable_names(labels: Sequence[str]) -> list[str]:
     names: list[str] = []
     for place, label in enumerate(labels, 1):
         name = re.sub(r"\W+", "_", unicodedata.normalize("NFKC", label)).strip("_") or f"column{place}"
-        if label.isidentifier() and not label.startswith("__"):
+        if label.isidentifier() and not label.startswith("__") and "·" not in label:
             name = unicodedata.normalize("NFKC", label)
         if not name.isidentifier():
             name = f"c{name}" if f"c{name}".isidentifier() else f"column{place}"

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import ast
-import difflib
 import unicodedata
 import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
 
 from rmsprop.fit.errors import ExpressionError
+from rmsprop.fit.hints import near, rewritten, unbalanced
 
 MAX_CHARACTERS = 1_000
 MAX_NODES = 200
@@ -59,7 +59,7 @@ _OPERATORS: dict[type[ast.operator], str] = {
     ast.BitOr: "|",
     ast.BitAnd: "&",
 }
-_ALLOWED = "numbers, names, + - * / **, parentheses and the functions " + ", ".join(FUNCTIONS)
+_USE = "; use numbers, names, + - * / **, parentheses and the functions " + ", ".join(FUNCTIONS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,6 +121,16 @@ def parse(text: str) -> Expression:
     Traceback (most recent call last):
     rmsprop.fit.errors.ExpressionError: cannot use an attribute (a dot) in a formula: '__class__'...
     """
+    try:
+        return _parse(text)
+    except ExpressionError as error:
+        meant = rewritten(text, FUNCTIONS, _parse) if isinstance(text, str) and len(text) <= MAX_CHARACTERS else None
+        if meant is None:
+            raise
+        raise ExpressionError(f"{str(error).removesuffix(_USE)}; write {meant!r}") from None
+
+
+def _parse(text: str) -> Expression:
     _check_text(text)
     try:
         with warnings.catch_warnings():
@@ -145,6 +155,12 @@ def split_model(text: str) -> tuple[str, str]:
     """
     _check_length(text)
     sides = text.split("=")
+    if "~" in text and len(sides) == 1:
+        raise ExpressionError(
+            f"model {_short(text)} must have '=' instead of '~', and name its parameters too, such as 'y = a*x + b'"
+        )
+    if len(sides) == 3 and not sides[1]:
+        raise ExpressionError(f"model {_short(text)} must have one '='; write {_short(sides[0] + '=' + sides[2])}")
     if len(sides) != 2 or not sides[0].strip() or not sides[1].strip() or ":=" in text or sides[0].rstrip()[-1:] in "<>!":
         raise ExpressionError(
             f"model {_short(text)} must have one '=' with a formula on each side, such as 'y = a*x + b' or 'log(y) = a*x + b'"
@@ -186,8 +202,9 @@ def _check_text(text: str) -> None:
     if not text.strip():
         raise ExpressionError("formula is empty; write one such as 'a*x + b'")
     for character in text:
-        if character in "\n\r\\#;\0":
-            raise ExpressionError(f"cannot use {character!r} in a formula; use {_ALLOWED}")
+        # The middle dot may be a part of Python's names, but who writes it in a formula means a product.
+        if character in "\n\r\\#;\0·":
+            raise ExpressionError(f"cannot use {character!r} in a formula{_USE}")
     # Python reads names in their NFKC form, so that a look-alike such as a full-width letter would change under the user's eyes.
     if unicodedata.normalize("NFKC", text) != text:
         odd = next(c for c in text if unicodedata.normalize("NFKC", c) != c) if any(
@@ -206,9 +223,8 @@ def _check_text(text: str) -> None:
 
 def _syntax_message(text: str, error: SyntaxError) -> str:
     place = max(min((error.offset or 1) - 1, len(text)), 0)
-    near = text[place : place + 12] or "its end"
-    hint = "; powers are written **" if "^" in text else ""
-    return f"formula {_short(text)} cannot be read near {near!r} (character {place + 1}){hint}"
+    why = unbalanced(text) or f"it stops making sense at {text[place : place + 12] or 'its end'!r} (character {place + 1})"
+    return f"formula {_short(text)} cannot be read: {why}"
 
 
 def _breadth_first(tree: ast.AST) -> Iterator[ast.AST]:
@@ -246,7 +262,7 @@ def _convert(node: ast.expr, depth: int) -> Expression:
 def _number(value: object) -> float:
     if isinstance(value, bool) or not isinstance(value, int | float):
         kind = "a string" if isinstance(value, str | bytes) else "a complex number" if isinstance(value, complex) else "this"
-        raise ExpressionError(f"cannot use {kind} in a formula: {_short(repr(value))}; use {_ALLOWED}")
+        raise ExpressionError(f"cannot use {kind} in a formula: {_short(repr(value))}{_USE}")
     try:
         number = float(value)
     except OverflowError:
@@ -263,13 +279,8 @@ def _identifier(identifier: str) -> str:
 
 
 def _unknown_function(function: str) -> ExpressionError:
-    near = difflib.get_close_matches(function.lower().removeprefix("arc"), FUNCTIONS, 3, 0.5)
-    if "arc" + function.removeprefix("arc") == function and "a" + function[3:] in FUNCTIONS:
-        near = ["a" + function[3:]]
-    hint = f"did you mean {' or '.join(near)}? " if near else ""
-    return ExpressionError(
-        f"unknown function {_short(function)}: {hint}the functions are {', '.join(FUNCTIONS)}; a product is written with *"
-    )
+    plain = "a" + function[3:] if function.startswith("arc") and "a" + function[3:] in FUNCTIONS else function
+    return ExpressionError(f"unknown function {_short(function)}{near(plain, FUNCTIONS) if len(function) > 1 else ''}{_USE}")
 
 
 def _refusal(node: ast.expr) -> ExpressionError:
@@ -283,7 +294,7 @@ def _refusal(node: ast.expr) -> ExpressionError:
         what = "~" if isinstance(node.op, ast.Invert) else "not"
     if isinstance(node, ast.Call):
         what = "a call of this kind"
-    return ExpressionError(f"cannot use {what or type(node).__name__} in a formula{detail}; use {_ALLOWED}")
+    return ExpressionError(f"cannot use {what or type(node).__name__} in a formula{detail}{_USE}")
 
 
 def _short(text: str, limit: int = 60) -> str:

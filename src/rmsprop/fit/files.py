@@ -17,6 +17,8 @@ def check_directory(directory: Path) -> None:
     place = directory
     while not place.exists() and place != place.parent:
         place = place.parent
+    if not place.is_dir():
+        raise UsageError(f"--out {directory} cannot be made: {place} is a file; name another directory")
     if not os.access(place, os.W_OK | os.X_OK):
         raise UsageError(f"--out {directory} cannot be written to: permission denied; name another directory")
 

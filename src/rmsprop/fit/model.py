@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import difflib
 import math
 from collections.abc import Iterable, Sequence
 from functools import cached_property
 
 from rmsprop.fit.errors import UsageError
 from rmsprop.fit.expression import FUNCTIONS, Binary, Call, Expression, Name, Negative, Number, names, parse, split_model
+from rmsprop.fit.hints import listed, near
 from rmsprop.fit.tape import Builder
 
 CONSTANTS = {"pi": math.pi, "e": math.e}
@@ -68,35 +68,43 @@ class Model:
     def _check_names(self, known: Sequence[str], left_text: str) -> None:
         for name in names(self.left):
             if name not in self._columns and name not in self._constants:
-                near = difflib.get_close_matches(name, known, 3, 0.5)
-                hint = f"; did you mean {' or '.join(near)}?" if near else ""
                 raise UsageError(
-                    f"the left side {left_text!r} uses {name!r}, which is not a column; the columns are {', '.join(known)}{hint}"
+                    f"the left side {left_text!r} uses {name!r}, which is not a column; the columns are {listed(known)}"
+                    f"{near(name, known)}"
                 )
         if not any(name in self._columns for name in names(self.left)):
-            raise UsageError(f"the left side {left_text!r} uses no column; the columns are {', '.join(known)}")
+            raise UsageError(f"the left side {left_text!r} uses no column; the columns are {listed(known)}")
         if isinstance(self.left, Name) and self.left.id in names(self.right):
             raise UsageError(
                 f"{self.left.id!r} stands on both sides of the model; the right side must predict it from other columns"
             )
         if self.sigma is not None and self.sigma not in self._columns:
-            raise UsageError(f"the column {self.sigma!r} named by sigma is not there; the columns are {', '.join(known)}")
+            raise UsageError(
+                f"the column {self.sigma!r} named by sigma is not there; the columns are {listed(known)}{near(self.sigma, known)}"
+            )
 
     def _check_parameters(self, known: Sequence[str], given: set[str]) -> None:
         if not self.parameters:
             raise UsageError(
-                f"the model {self.text!r} has no parameter to fit: every name is a column or a constant ({', '.join(known)}, pi, e)"
+                f"the model {self.text!r} has no parameter to fit: every name is a column or a constant ({listed(known)}, pi, e)"
             )
         for name in self.parameters:
             if name in FUNCTIONS:
                 raise UsageError(f"{name} is a function; write {name}(...), or give the parameter another name")
         if not self.right_columns and len(self.parameters) > 1:
-            raise UsageError(f"the right side of {self.text!r} uses no column; the columns are {', '.join(known)}")
+            hints = [near(name, known) for name in self.parameters] + [
+                f"; a product is written {name.removesuffix(column)}*{column}"
+                for name in self.parameters
+                for column in known
+                if name.endswith(column) and name != column
+            ]
+            hint = next(filter(None, hints), "")
+            raise UsageError(f"the right side of {self.text!r} uses no column; the columns are {listed(known)}{hint}")
         unknown = sorted(given - set(self.parameters))
         if unknown:
             raise UsageError(
                 f"start names {', '.join(map(repr, unknown))}, which the model does not have;"
-                f" its parameters are {', '.join(self.parameters)}"
+                f" its parameters are {listed(self.parameters)}{near(unknown[0], self.parameters)}"
             )
 
     @cached_property

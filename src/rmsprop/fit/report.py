@@ -12,6 +12,8 @@ from rmsprop.fit.result import FitResult
 #: Correlations weaker than this are left out, as in lmfit.
 LEAST_CORRELATION = 0.1
 _MOST_CORRELATIONS = 10
+# A standard error that many times a value is no longer told as its share.
+_LARGEST_SHARE = 100
 
 
 def report(fit: FitResult) -> str:
@@ -62,7 +64,8 @@ def _parameters(fit: FitResult) -> str:
     for name, p in fit.parameters.items():
         line = f"    {name + ':':<{width + 1}} {_number(p.value):>15}"
         if p.stderr is not None:
-            relative = f" ({abs(p.stderr / p.value):.2%})" if p.value else ""
+            share = abs(p.stderr / p.value) if p.value else math.inf
+            relative = f" ({share:.2%})" if share < _LARGEST_SHARE else ""
             line += f" ± {p.stderr:<11.6g}{relative:<10}"
         lines.append(f"{line} (start = {p.start:g})")
     if fit.statistics.no_stderr:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from rmsprop.fit import article, start
 from rmsprop.fit.data import ArraySource, Source, available_memory, open_source
-from rmsprop.fit.errors import DivergedError, UsageError
+from rmsprop.fit.errors import DataError, DivergedError, UsageError
 from rmsprop.fit.evaluate import Evaluator
 from rmsprop.fit.measure import Answer, measure
 from rmsprop.fit.model import Model
@@ -110,7 +110,7 @@ def fit(
     options.check()
     data, model, options = _recipe_data(data, model, options)
     source = open_source(data)
-    compiled = Model(model, source.names, sigma=_sigma(source, options.sigma), loss=options.loss, start=options.start)
+    compiled = _compiled(source, model, options)
     allowed = available_memory() // _MEMORY_SHARE if memory is None else memory
     if too_large(source, len(compiled.used_columns), allowed):
         return _fit_pieces(source, compiled, options, allowed, progress, began)
@@ -135,6 +135,19 @@ def _recipe_data(data: Any, model: str | None, options: Options) -> tuple[Any, s
     return data, model, options
 
 
+def _compiled(source: Source, model: str, options: Options) -> Model:
+    """Return the model; where it cannot be read, the error says how the columns that it seems to name are called in it."""
+    try:
+        return Model(model, source.names, sigma=_sigma(source, options.sigma), loss=options.loss, start=options.start)
+    except UsageError as error:
+        changed = [
+            f"column {label!r} is called {name} in the model"
+            for label, name in zip(source.labels, source.names, strict=True)
+            if label and label != name and label in model
+        ]
+        raise type(error)("; ".join([str(error), *changed[:3]])) from None
+
+
 def _unused(source: Source, model: Model) -> list[str]:
     """Say which columns the model leaves out: a misspelt one becomes a parameter."""
     unused = [name for name in source.names if name not in model.used_columns]
@@ -155,8 +168,9 @@ def _start(model: Model, columns: Mapping[str, Array], options: Options, notes: 
     rows = sample(columns, 2_000)
     if model.sigma is not None and not (columns[model.sigma] > 0).all():
         row = int(np.flatnonzero(columns[model.sigma] <= 0)[0])
-        raise UsageError(
-            f"sigma must be above 0, but {model.sigma} is {columns[model.sigma][row]:g} in row {row + 1} of those used"
+        raise DataError(
+            f"sigma must be above 0, but {model.sigma} is {columns[model.sigma][row]:g}"
+            f" where {_values(model.left_columns, columns, row)} (row {row + 1} of those used); correct it, or leave the cell empty"
         )
     left = Evaluator(model, columns, store=False).responses()
     if not np.isfinite(left).all():
