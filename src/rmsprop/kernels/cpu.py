@@ -124,8 +124,12 @@ def scan(pointers: int, ends: int, limit: Any, tensors: int, first: int, last: i
         start = whole(ends, tensor - 1) if tensor else 0
         at_g = whole(pointers, tensor)
         largest = magnitude(at_g, first - start)
-        for i in range(first - start, stop - start):
-            largest = max(largest, magnitude(at_g, i))
+        for block in range(first - start, stop - start, BLOCK):
+            if block + AHEAD < stop - start:
+                for line in range(block + AHEAD, block + AHEAD + BLOCK, LINE):
+                    prefetch_g(at_g, line)
+            for i in range(block, min(block + BLOCK, stop - start)):
+                largest = max(largest, magnitude(at_g, i))
         if largest > limit:
             return True
         first = stop
@@ -183,7 +187,7 @@ def sweep_with(function: Any, rule: Rule, parameter: str, computed: str) -> Any:
         value = real if stream == "v" else computed
         names[f"load_{stream}"] = elements.load(stored, value, stream)
         names[f"store_{stream}"] = elements.store(stored, value, stream)
-        names[f"prefetch_{stream}"] = elements.prefetch(stored)
+        names[f"prefetch_{stream}"] = elements.prefetch(stored, written=stream != "g")
     names |= {"BLOCK": BLOCK, "AHEAD": AHEAD, "LINE": 64 // np.dtype(computed).itemsize}
     on = (name for name, taken in rule.switches.items() if taken)
     variant = (_code(function.py_func), *on, rule.complex_form, parameter, computed)
@@ -194,7 +198,9 @@ def sweep_with(function: Any, rule: Rule, parameter: str, computed: str) -> Any:
 @cache
 def scan_for(real: str) -> Any:
     """Return `scan` compiled for arrays of a real dtype, by name."""
-    return _compiled(scan, {"magnitude": elements.magnitude(real)}, (real,), (types.int64,) * 6)
+    names = {"magnitude": elements.magnitude(real), "prefetch_g": elements.prefetch(real, written=False)}
+    names |= {"BLOCK": BLOCK, "AHEAD": AHEAD, "LINE": 64 // np.dtype(real).itemsize}
+    return _compiled(scan, names, (real,), (types.int64,) * 6)
 
 
 def _compiled(function: Any, names: dict[str, Any], variant: tuple[str, ...], signature: tuple[Any, ...]) -> Any:
@@ -205,7 +211,8 @@ def _compiled(function: Any, names: dict[str, Any], variant: tuple[str, ...], si
     """
     find = numba.njit(**_OPTIONS)(rebound(holding, {"whole": whole}))
     copy = rebound(function, {"whole": whole, "holding": find, **names})
-    copy.__qualname__ = f"{function.__name__}_{_digest(*variant)}"
+    constants = (f"{name}={value}" for name, value in names.items() if isinstance(value, int))
+    copy.__qualname__ = f"{function.__name__}_{_digest(*variant, *constants)}"
     try:
         cached = numba.njit(**_OPTIONS)(copy)
         cached._cache = _Cache(copy)  # type: ignore[no-untyped-call]  # as `enable_caching` does with Numba's own

@@ -72,8 +72,13 @@ def store(stored: str, computed: str, stream: str) -> Any:
     return store_element
 
 
-def prefetch(stored: str) -> Any:
-    """Return a compiled function of (address of element 0, index) that asks for an element's cache line, to be read and written."""
+def prefetch(stored: str, written: bool) -> Any:
+    """Return a compiled function of (address of element 0, index) that asks for the cache line of an element.
+
+    Args:
+        stored: as for `load`.
+        written: whether the line will be written to, or read only.
+    """
 
     @intrinsic
     def prefetch_line(typingctx: Any, address: Any, index: Any) -> tuple[Any, Callable[..., Any]]:
@@ -83,8 +88,8 @@ def prefetch(stored: str) -> Any:
             line = builder.bitcast(_pointer(context, builder, args, stored, element), byte)
             kind = ir.FunctionType(ir.VoidType(), [byte, flag, flag, flag])
             function = builder.module.declare_intrinsic("llvm.prefetch", (byte,), kind)
-            # to be written; to stay in every level of cache; data, not instructions
-            builder.call(function, [line, *(ir.Constant(flag, value) for value in (1, 3, 1))])
+            # written or not; to stay in every level of cache; data, not instructions
+            builder.call(function, [line, *(ir.Constant(flag, value) for value in (int(written), 3, 1))])
             return context.get_dummy_value()
 
         return types.void(types.int64, types.int64), codegen
