@@ -300,6 +300,21 @@ class TestNonfinite:
             optimizer.step(np.full(size, edge * 1.001, kind))
 
     @pytest.mark.parametrize("size", [5, BIG])
+    def test_what_is_squared_may_be_a_sum_of_sums(self, size):
+        p = np.ones(size, np.complex64)
+        optimizer = rmsprop.RMSprop(p, 0.1, "optax", centered=True, decay=0.1, on_nonfinite="skip")
+        for sign in (-1, -1, -1, 1):
+            optimizer.step(np.full(size, sign * 9.2e18 * (1 + 1j), np.complex64))
+        assert np.isfinite(optimizer.state["variance"]).all()
+
+    def test_empty_gradients_are_not_looked_at(self):
+        """Their address may lead nowhere; here it leads to NaN."""
+        params = [np.ones(500), np.ones(0), np.ones(500)]
+        nowhere = np.full(4, math.nan)
+        rmsprop.RMSprop(params).step([np.ones(500), nowhere[2:2], np.ones(500)])
+        assert (params[2] < 1).all()
+
+    @pytest.mark.parametrize("size", [5, BIG])
     def test_weight_decay_that_overflows_is_refused(self, size):
         p = np.full(size, 1e25, np.float32)
         optimizer = rmsprop.RMSprop(p, weight_decay=0.1)
@@ -352,6 +367,16 @@ class TestSubnormals:
         optimizer = rmsprop.RMSprop(p, decay=0.5, lr=0.0)
         optimizer.step(np.full(BIG, np.sqrt(np.finfo(np.float32).tiny) * 2.1, np.float32))
         assert (optimizer.state["square_avg"] > 0).all()
+
+    @pytest.mark.parametrize("size", [5, BIG])
+    def test_parts_are_flushed_one_by_one(self, size):
+        p = np.ones(size, np.complex64)
+        optimizer = rmsprop.RMSprop(p, 0.1, "optax", centered=True, momentum=0.5, decay=0.5)
+        optimizer.step(np.full(size, 1 + 1j, np.complex64))
+        for _ in range(135):
+            optimizer.step(np.ones(size, np.complex64))
+        assert (optimizer.state["grad_avg"].imag == 0).all()
+        assert (optimizer.state["momentum_buffer"].imag == 0).all()
 
     @pytest.mark.parametrize("size", [5, BIG])
     def test_subnormal_state_that_is_loaded_becomes_zero(self, size):
@@ -502,6 +527,7 @@ class TestGoingOn:
 
     def test_changes_without_an_exact_meaning_are_refused(self):
         optimizer = rmsprop.RMSprop(np.ones(3, complex), momentum=0.9)
+        optimizer.step(np.ones(3))
         rule = optimizer.rule
         with pytest.raises(ValueError, match="lr_in_momentum cannot change"):
             optimizer.rule = rule.replace(lr_in_momentum=False)
@@ -518,7 +544,8 @@ class TestGoingOn:
         first.step(np.ones(3))
         second = rmsprop.RMSprop(p, momentum=0.9)
         second.load_state_dict(first.state_dict())
-        assert second.rule == first.rule.replace(lr=None)
+        assert second.rule == first.rule
+        assert second.rule.source == first.rule.source
         second.step(np.ones(3))
         second.rule = second.rule.replace(momentum=0.9)
         assert (second.state["momentum_buffer"] == 0).all()
@@ -554,6 +581,29 @@ class TestGoingOn:
         assert p.tobytes() == q.tobytes()
         with pytest.raises(TypeError, match="shallow copy"):
             copy.copy(optimizer)
+
+    def test_a_pickled_transpose_keeps_its_state_in_order(self):
+        rng = np.random.default_rng(9)
+        base, g = rng.standard_normal((60, 40)), rng.standard_normal((32, 60))
+        p = base[:, :32].T
+        optimizer = rmsprop.RMSprop(p, centered=True)
+        optimizer.step(g)
+        q, twin = pickle.loads(pickle.dumps((p, optimizer)))
+        twin.step(g)
+        optimizer.step(g)
+        assert p.tolist() == q.tolist()
+
+    @pytest.mark.parametrize("size", [5, BIG])
+    def test_before_the_first_step_every_change_is_a_fresh_start(self, size):
+        p = np.ones(size, complex)
+        optimizer = rmsprop.RMSprop(p, 0.1, "tf1", momentum=0.5)
+        for axes in ({"square_init": 0.5}, {"complex_form": "modulus"}, {"bias_correction": True, "square_init": 0.0}):
+            optimizer.rule = optimizer.rule.replace(**axes)
+            wanted = rmsprop.RMSprop(p, 0.1, optimizer.rule).state
+            assert all((optimizer.state[slot] == wanted[slot]).all() for slot in wanted)
+        optimizer.step(p)
+        with pytest.raises(ValueError, match="square_init cannot change in mid-course"):
+            optimizer.rule = optimizer.rule.replace(bias_correction=False, square_init=1.0)
 
     def test_a_rule_that_is_refused_changes_nothing(self):
         def lr(step):

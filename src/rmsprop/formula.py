@@ -95,11 +95,18 @@ def equations(rule: Rule) -> list[Any]:
 def latex(rule: Rule) -> str:
     r"""Return the rule as LaTeX, one equation a line.
 
+    Args:
+        rule: the dialect.
+
+    Raises:
+        ImportError: SymPy is not installed.
+
     Example:
         >>> from rmsprop import dialect
         >>> print(latex(dialect("article")).splitlines()[0])
         v_{t} = \beta v_{t-1} + \left(1 - \beta\right) g_{t}^{2}
     """
+    _sympy()
     from sympy.printing.latex import LatexPrinter
 
     class Printer(LatexPrinter):  # type: ignore[misc]
@@ -112,11 +119,18 @@ def latex(rule: Rule) -> str:
 def mathml(rule: Rule) -> str:
     """Return the rule as presentation MathML: a `math` element with one table row for each equation.
 
+    Args:
+        rule: the dialect.
+
+    Raises:
+        ImportError: SymPy is not installed.
+
     Example:
         >>> from rmsprop import dialect
         >>> mathml(dialect("article")).count("<mtr>")
         2
     """
+    _sympy()
     from sympy.printing.mathml import MathMLPresentationPrinter
 
     class Printer(MathMLPresentationPrinter):  # type: ignore[misc]
@@ -133,11 +147,18 @@ def mathml(rule: Rule) -> str:
 def pretty(rule: Rule) -> str:
     """Return the rule as text drawn with Unicode, for a terminal.
 
+    Args:
+        rule: the dialect.
+
+    Raises:
+        ImportError: SymPy is not installed.
+
     Example:
         >>> from rmsprop import dialect
         >>> print(pretty(dialect("article")).splitlines()[1].rstrip())
         vₜ = β⋅vₜ₋₁ + (1 - β)⋅gₜ
     """
+    _sympy()
     from sympy.printing.pretty.pretty import PrettyPrinter
     from sympy.printing.pretty.pretty_symbology import pretty_use_unicode
     from sympy.printing.pretty.stringpict import prettyForm

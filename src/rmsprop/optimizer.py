@@ -1,7 +1,7 @@
 """RMSprop over NumPy arrays, updated in place."""
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal, NoReturn, get_args
 
 import numpy as np
@@ -148,9 +148,7 @@ class RMSprop:
         if not isinstance(rule, Rule):
             raise TypeError(f"rule must be a Rule, got {rule!r}; use rmsprop.dialect(name) or rule.replace(axis=value)")
         self._check_precision(rule, 0.0 if callable(self._lr) else self._lr)
-        held = {name: dict(enumerate(arrays)) for name, arrays in self._slots.items()}
-        state = _state.adapted(held, self._rule, rule, self.steps, self._fresh(rule), self._complex())
-        self._adopt(rule, {name: list(arrays.values()) for name, arrays in state.items()})
+        self._adopt_state(self._rule, rule, self._slots, self.steps)
 
     @property
     def state(self) -> dict[str, Any]:
@@ -161,6 +159,9 @@ class RMSprop:
         """Return how far a unit gradient moves each element now, lr / (√v + eps), in the structure of the parameters.
 
         It is the rule's own step for g = 1 with its means held still, without momentum and weight decay.
+
+        Returns:
+            Arrays of the parameters' shapes, in the state's precision; for complex parameters in parts, one rate for each part.
 
         Example:
             >>> import numpy as np
@@ -217,9 +218,8 @@ class RMSprop:
         _state.check(loaded.slots, template, allow_nan=self.on_nonfinite == "propagate")
         lr = self._lr if callable(self._lr) or loaded.lr is None else loaded.lr
         self._check_precision(loaded.rule, 0.0 if callable(lr) else lr)
-        held = {slot: {i: arrays[name] for i, name in enumerate(names)} for slot, arrays in loaded.slots.items()}
-        state = _state.adapted(held, loaded.rule, loaded.rule, loaded.steps, fresh, self._complex())
-        self._adopt(loaded.rule, {slot: list(arrays.values()) for slot, arrays in state.items()})
+        held = {slot: [arrays[name] for name in names] for slot, arrays in loaded.slots.items()}
+        self._adopt_state(loaded.rule, loaded.rule, held, loaded.steps)
         self._lr, self.steps, self.skipped = lr, loaded.steps, loaded.skipped
 
     def __getstate__(self) -> dict[str, Any]:
@@ -229,7 +229,7 @@ class RMSprop:
     def __setstate__(self, state: dict[str, Any]) -> None:
         """Take a copy's arrays, and prepare the kernels for them."""
         vars(self).update(state)
-        self._adopt(self._rule, self._slots)
+        self._adopt_state(self._rule, self._rule, self._slots, self.steps)
 
     def __copy__(self) -> NoReturn:
         """Refuse a copy that would share the parameters and the state but not the count of steps."""
@@ -239,6 +239,11 @@ class RMSprop:
         """Return the class with what tells one optimizer from another."""
         total = sum(p.size for p in self._parameters.arrays)
         return f"RMSprop({len(self._parameters.names)} arrays, {total} elements, dialect={self._rule.name!r}, lr={self._lr!r})"
+
+    def _adopt_state(self, old: Rule, new: Rule, slots: Mapping[str, Sequence[NDArray[Any]]], steps: int) -> None:
+        """Take copies of the state that `old` left behind, as `new` reads it."""
+        complex_ = any(p.dtype.kind == "c" for p in self._parameters.arrays)
+        self._adopt(new, _state.adapted(slots, old, new, steps, self._fresh(new), complex_))
 
     def _adopt(self, rule: Rule, slots: dict[str, list[NDArray[Any]]]) -> None:
         """Take a rule and its state, once the kernels for them are prepared."""
@@ -254,10 +259,6 @@ class RMSprop:
     def _fresh(self, rule: Rule) -> list[dict[str, NDArray[Any]]]:
         """Return the state that a rule starts from, for each parameter."""
         return [new_state(rule, p, kind) for p, kind in zip(self._parameters.arrays, self._computed, strict=True)]
-
-    def _complex(self) -> bool:
-        """Return whether a parameter is complex."""
-        return any(p.dtype.kind == "c" for p in self._parameters.arrays)
 
     def _lr_at(self, step: int) -> float:
         """Return the learning rate of the step after `step` steps, checked."""
@@ -277,7 +278,8 @@ class RMSprop:
         name, p = self._parameters.names[group.indices[k]], group.params[k]
         remedy = "nothing was changed; lower the learning rate or mend the loss, or pass on_nonfinite='skip'"
         for what, array, limit in (("gradient", g, group.limit), ("parameter", p, group.parameter_limit)):
-            size = np.maximum(np.abs(array.real), np.abs(array.imag)).astype(np.float64)
+            with np.errstate(over="ignore"):
+                size = np.maximum(np.abs(array.real), np.abs(array.imag)).astype(np.float64)
             wrong = ~(size <= limit)
             if wrong.any():
                 place = tuple(int(i) for i in np.unravel_index(np.argmax(wrong), wrong.shape))

@@ -131,7 +131,9 @@ def _refuse_overlaps(names: Sequence[Any], arrays: Sequence[Array]) -> None:
     """Refuse arrays that share memory: an element that is there twice would be updated twice."""
     for name, array in zip(names, arrays, strict=True):
         if _overlaps_itself(array):
-            raise ValueError(f"parameter {name!r} holds some elements more than once (strides {array.strides}); pass a copy of it")
+            raise ValueError(
+                f"parameter {name!r} may hold some elements more than once (strides {array.strides}); pass a copy of it"
+            )
     spans = sorted((*span(array), i) for i, array in enumerate(arrays) if array.size)
     reach: list[tuple[int, int]] = []  # end and index of the earlier arrays that reach furthest
     for low, high, i in spans:
@@ -157,11 +159,11 @@ def _overlaps_itself(array: Array) -> bool:
     """Return whether two indices lead to the same memory."""
     if array.size < 2 or array.flags.contiguous:
         return False
-    span = array.itemsize
+    reach = array.itemsize
     for stride, size in sorted((abs(stride), size) for stride, size in zip(array.strides, array.shape, strict=True) if size > 1):
-        if stride < span:
+        if stride < reach:
             break
-        span += stride * (size - 1)
+        reach += stride * (size - 1)
     else:
         return False  # each stride clears what the smaller ones span
     if array.size > 1_000_000:

@@ -352,7 +352,15 @@ _CHOICES: dict[str, tuple[str, ...]] = {
 
 
 def learning_rate(value: Any) -> float:
-    """Return a learning rate as a float, or refuse it."""
+    """Return a learning rate as a float, or refuse it.
+
+    Args:
+        value: a number ≥ 0.
+
+    Raises:
+        TypeError: it is not a number.
+        ValueError: it is negative, infinite or NaN.
+    """
     return _number("lr", value, 0.0, math.inf, "use maximize=True to ascend")
 
 

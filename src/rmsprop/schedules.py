@@ -35,6 +35,9 @@ def schedule(name: str, lr: float, total: int) -> Callable[[int], float]:
         lr: learning rate of the first step, ≥ 0.
         total: steps of the run, ≥ 1; beyond them the rate stays at its last value.
 
+    Returns:
+        A function of the number of steps already taken, 0 at the first.
+
     Raises:
         ValueError: the name is unknown, or a number is out of range.
 

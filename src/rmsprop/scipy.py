@@ -20,7 +20,7 @@ Array = NDArray[Any]
 _MESSAGES = {
     0: "The gradient is within gtol.",
     1: "Reached maxiter before the gradient was within gtol; raise maxiter or lr.",
-    2: "The gradient is not finite; lower lr or start elsewhere.",
+    2: "The gradient is not finite, or its square overflows; lower lr or start elsewhere.",
     3: "The function is not finite where its gradient vanishes; start elsewhere.",
     99: "The callback stopped the run.",
 }
@@ -197,12 +197,12 @@ class _Problem:
         """Return the gradient at x, in x's shape."""
         if self._jac is not None:
             self.njev += 1
-            found = np.asarray(self._jac(x.copy(), *self._args), dtype=np.float64)
+            found = np.array(self._jac(x.copy(), *self._args), dtype=np.float64)  # it may reuse its array
         elif self._both:
             self.value(x)
             assert self._known is not None
             self.njev += 1
-            found = np.asarray(self._known[2], dtype=np.float64)
+            found = np.array(self._known[2], dtype=np.float64)
         else:
             self.njev += 1
             found = self._differences(x)

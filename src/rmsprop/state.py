@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from rmsprop.dialects import dialect, dialect_names
 from rmsprop.kernels.reference import flushed, update_for
 from rmsprop.rule import AXES, Rule, learning_rate, mean_square, variance
 
@@ -42,6 +43,9 @@ def dump(rule: Rule, lr: float | None, steps: int, skipped: int, slots: Slots) -
 def load(saved: Any) -> Loaded:
     """Return a state dict's parts, or refuse it.
 
+    Args:
+        saved: what `dump` returned.
+
     Raises:
         TypeError: a part has the wrong type.
         ValueError: it was written by something else, or is incomplete.
@@ -69,6 +73,9 @@ def load(saved: Any) -> Loaded:
             raise TypeError(f"the state's {slot!r} must be a dict of arrays, got a {type(arrays).__name__}")
     steps, skipped = (_count(key, saved[key]) for key in ("steps", "skipped"))
     lr = None if saved["lr"] is None else learning_rate(saved["lr"])
+    known = dialect(rule.name) if rule.name in dialect_names() else rule
+    if known.replace(lr=None) == rule:
+        rule = known
     return Loaded(rule, lr, steps, skipped, {slot: dict(arrays) for slot, arrays in slots.items()})
 
 
@@ -86,6 +93,11 @@ def templates(rule: Rule, names: Sequence[Any], fresh: Sequence[Mapping[str, Arr
 
 def check(slots: Slots, template: Slots, *, allow_nan: bool) -> None:
     """Refuse state that differs in slots, parameters, shapes or dtypes, or that no rule could have left behind.
+
+    Args:
+        slots: the state.
+        template: from `templates`.
+        allow_nan: whether NaN and infinity may be there.
 
     Raises:
         TypeError: an entry is not an array.
@@ -116,11 +128,18 @@ def _same_keys(what: str, got: Mapping[Any, Any], wanted: Mapping[Any, Any]) -> 
         raise ValueError(f"{what} must have {', '.join(map(repr, wanted))}, got {', '.join(map(repr, got)) or 'nothing'}")
 
 
-def adapted(held: Slots, old: Rule, new: Rule, steps: int, fresh: Sequence[Mapping[str, Array]], complex_: bool) -> Slots:
+def adapted(
+    held: Mapping[str, Sequence[Array]],
+    old: Rule,
+    new: Rule,
+    steps: int,
+    fresh: Sequence[Mapping[str, Array]],
+    complex_: bool,
+) -> dict[str, list[Array]]:
     """Return copies of the state that `old` left behind, as `new` reads it, without subnormal numbers.
 
     Args:
-        held: state by slot and index of the parameter.
+        held: state by slot, one array for each parameter.
         old: the rule that made it.
         new: the rule that goes on.
         steps: steps taken so far.
@@ -130,6 +149,8 @@ def adapted(held: Slots, old: Rule, new: Rule, steps: int, fresh: Sequence[Mappi
     Raises:
         ValueError: the two rules mean different things by an array, and nothing exact connects them.
     """
+    if steps == 0:
+        old, held = new, {slot.name: [one[slot.name] for one in fresh] for slot in new.slots}
     if complex_ and old.complex_form != new.complex_form:
         raise ValueError("complex_form cannot change in mid-course: means of parts and of the modulus do not give each other")
     if old.momentum and new.momentum and old.lr_in_momentum != new.lr_in_momentum:
@@ -141,23 +162,26 @@ def adapted(held: Slots, old: Rule, new: Rule, steps: int, fresh: Sequence[Mappi
         raise ValueError(
             f"bias_correction cannot start in a run whose v began at {old.square_init!r}: it divides out the weight of a start at 0"
         )
-    result: Slots = {}
+    if new.square_init != old.square_init:
+        raise ValueError(f"square_init cannot change in mid-course: the run began at {old.square_init!r}, got {new.square_init!r}")
+    result: dict[str, list[Array]] = {}
     for slot in new.slots:
-        result[slot.name] = {}
+        result[slot.name] = []
         for i, one in enumerate(fresh):
             if slot.argument == "v":
-                array = _means(held, i, old, new, max(steps, 1))
+                array = _means(held, i, old, new, steps)
             else:
                 array = held[slot.name][i] if slot.name in held else one[slot.name]
-            result[slot.name][i] = np.empty_like(one[slot.name])
-            np.copyto(result[slot.name][i], flushed(array))
+            kept = np.empty_like(one[slot.name])
+            np.copyto(kept, flushed(array))
+            result[slot.name].append(kept)
     return result
 
 
-def _means(held: Slots, i: int, old: Rule, new: Rule, steps: int) -> Array:
+def _means(held: Mapping[str, Sequence[Array]], i: int, old: Rule, new: Rule, steps: int) -> Array:
     """Return v of one parameter as the new rule keeps it: the mean of g², or the variance of g."""
     v = held[old.slots[0].name][i]
-    corrections = [rule.scalars(0.0, steps).correction if rule.switches["VARIANCE"] else None for rule in (old, new)]
+    corrections = [rule.scalars(0.0, max(steps, 1)).correction if rule.switches["VARIANCE"] else None for rule in (old, new)]
     if corrections[0] == corrections[1] or not old.centered:
         return v  # it means the same; without centering the mean of g starts at 0, where the variance is the mean of g²
 

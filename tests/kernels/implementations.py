@@ -74,7 +74,9 @@ def _jax() -> Implementation:
         least = floor(real.name)
 
         def flush(z: Any) -> Any:
-            return jnp.where((jnp.abs(z.real) < least) & (jnp.abs(z.imag) < least), jnp.zeros_like(z), z)
+            if jnp.iscomplexobj(z):
+                return jax.lax.complex(flush(z.real), flush(z.imag))
+            return jnp.where(jnp.abs(z) < least, jnp.zeros_like(z), z)
 
         return bind(rule, sqrt=jnp.sqrt, flush=flush, compile=jax.jit)
 

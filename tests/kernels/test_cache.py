@@ -105,7 +105,8 @@ def test_damaged_files_are_no_obstacle(tmp_path):
     for kind in ("*.nbc", "*.nbi"):
         for file in tmp_path.rglob(kind):
             file.write_bytes(file.read_bytes()[:20])
-        assert run({}, **environment)[0] == bits
+        assert run({}, **environment) == (bits, 0)
+        assert run({}, **environment) == (bits, 1)
 
 
 def test_numba_without_compilation_is_no_obstacle():
@@ -114,6 +115,18 @@ def test_numba_without_compilation_is_no_obstacle():
     environment = {**os.environ, "NUMBA_DISABLE_JIT": "1"}
     done = subprocess.run([sys.executable, "-c", code, "{}"], capture_output=True, text=True, env=environment, check=True)
     assert done.stdout.split()[0] == by_reference({})
+
+
+def test_a_processor_without_float16_conversion_leaves_it_to_numpy():
+    code = STEP.replace('"float32"', '"float16"').replace("kernel = optimizer._groups[0].sweep\n", "")
+    code = code.replace("sum(kernel.stats.cache_hits.values())", "0")
+    bits = set()
+    for features in ({}, {"NUMBA_CPU_NAME": "generic", "NUMBA_CPU_FEATURES": ""}):
+        done = subprocess.run(
+            [sys.executable, "-c", code, "{}"], capture_output=True, text=True, env={**os.environ, **features}, check=True
+        )
+        bits.add(done.stdout)
+    assert len(bits) == 1
 
 
 def test_a_zipped_package_runs(tmp_path):

@@ -132,6 +132,36 @@ def test_child_processes_after_a_step(method):
     assert done.returncode == 0, done.stderr
 
 
+def test_a_thread_that_cannot_be_started_changes_nothing(many_threads, monkeypatch):
+    """The pool queues a task before it starts a thread for it: the task must not run beside the caller's own."""
+
+    def fail(self):
+        raise RuntimeError("can't start new thread")
+
+    rmsprop.set_num_threads(5)
+    monkeypatch.setattr(threads, "_pool", None)
+    start = threading.Thread.start
+    for working in (0, 1, 2):
+        left = [working]
+
+        def some(self, left=left):
+            if not left[0]:
+                fail(self)
+            left[0] -= 1
+            start(self)
+
+        monkeypatch.setattr(threading.Thread, "start", some)
+        seen = np.zeros(1000, int)
+
+        def work(first, last, seen=seen):
+            seen[first:last] += 1
+
+        threads.share(work, 1000, grain=10)
+        monkeypatch.setattr(threading.Thread, "start", start)
+        assert (seen == 1).all()
+        monkeypatch.setattr(threads, "_pool", None)
+
+
 def test_growing_the_pool_while_others_step(many_threads):
     wanted = train(RULES["article"], "float32")
     stop = threading.Event()

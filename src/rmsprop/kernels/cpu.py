@@ -14,6 +14,7 @@ import numba
 import numpy as np
 from numba import types
 from numba.core.caching import FunctionCache
+from numba.extending import overload
 
 from rmsprop.kernels import elements
 from rmsprop.kernels.precision import REAL, floor
@@ -122,6 +123,9 @@ def scan(pointers: int, ends: int, limit: Any, tensors: int, first: int, last: i
     while first < last:
         stop = min(last, whole(ends, tensor))
         start = whole(ends, tensor - 1) if tensor else 0
+        if first == stop:  # a tensor without elements has no first one to look at
+            tensor += 1
+            continue
         at_g = whole(pointers, tensor)
         largest = magnitude(at_g, first - start)
         for block in range(first - start, stop - start, BLOCK):
@@ -164,10 +168,17 @@ def sweep_for(rule: Rule, parameter: str, computed: str) -> Any:
 def _sweep_for(rule: Rule, parameter: str, computed: str) -> Any:
     least = np.dtype(REAL.get(computed, computed)).type(floor(REAL.get(computed, computed)))
 
-    def flush(z: Any) -> Any:
-        return z - z if abs(z.real) < least and abs(z.imag) < least else z
+    real = numba.njit(lambda x: x - x if abs(x) < least else x, **_OPTIONS)
+    parts = numba.njit(lambda z: complex(real(z.real), real(z.imag)), **_OPTIONS)
 
-    bound = bind(rule, sqrt=math.sqrt, flush=numba.njit(flush, **_OPTIONS), compile=numba.njit(**_OPTIONS))
+    def flush(z: Any) -> Any:
+        return z
+
+    def flush_for(z: Any) -> Any:  # z is the type
+        return (lambda z: parts(z)) if isinstance(z, types.Complex) else (lambda z: real(z))
+
+    overload(flush, jit_options=dict(_OPTIONS))(flush_for)  # type: ignore[arg-type]  # typed without nogil
+    bound = bind(rule, sqrt=math.sqrt, flush=flush, compile=numba.njit(**_OPTIONS))
     return sweep_with(bound, rule, parameter, computed)
 
 
@@ -213,14 +224,21 @@ def _compiled(function: Any, names: dict[str, Any], variant: tuple[str, ...], si
     copy = rebound(function, {"whole": whole, "holding": find, **names})
     constants = (f"{name}={value}" for name, value in names.items() if isinstance(value, int))
     copy.__qualname__ = f"{function.__name__}_{_digest(*variant, *constants)}"
-    try:
-        cached = numba.njit(**_OPTIONS)(copy)
-        cached._cache = _Cache(copy)  # type: ignore[no-untyped-call]  # as `enable_caching` does with Numba's own
-        cached.compile(signature)
-    except Exception:  # no folder to write to, a full disk, a damaged file: what must work can do without the cache
-        cached = numba.njit(**_OPTIONS)(copy)
-        cached.compile(signature)
-    return cached
+    # No folder to write to, a full disk, a damaged file, which goes before the second try: the third can do without the cache.
+    for attempt in range(3):
+        kernel = numba.njit(**_OPTIONS)(copy)
+        try:
+            if attempt < 2:
+                kernel._cache = _Cache(copy)  # type: ignore[no-untyped-call]  # as `enable_caching` does with Numba's own
+            if attempt == 1:
+                kernel._cache.flush()
+            kernel.compile(signature)
+        except Exception:
+            if attempt == 2:
+                raise
+        else:
+            break
+    return kernel
 
 
 class _Cache(FunctionCache):
@@ -248,7 +266,8 @@ def _made_from() -> str:
     """Return the code that every kernel is made from, as it is in memory: the files may have changed since they were loaded."""
     own = (rule_update, square, modulus_square, sweep, scan, holding, _sweep_for.__wrapped__, sweep_with)
     helpers = (f for f in vars(elements).values() if inspect.isfunction(f) and f.__module__ == elements.__name__)
-    return "\0".join(_code(function) for function in (*own, *helpers, floor))
+    settings = repr((numba.__version__, sorted(_OPTIONS.items()), elements.STREAMS, sorted(REAL.items())))
+    return "\0".join([settings, *(_code(function) for function in (*own, *helpers, floor))])
 
 
 def _code(function: Any) -> str:

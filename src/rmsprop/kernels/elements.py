@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from llvmlite import ir
 from numba import types
+from numba.core.registry import cpu_target
 from numba.extending import intrinsic
 
 STREAMS = ("p", "g", "v", "m", "b")
@@ -70,6 +71,12 @@ def store(stored: str, computed: str, stream: str) -> Any:
         return types.void(types.int64, types.int64, operand), codegen
 
     return store_element
+
+
+def converts_float16() -> bool:
+    """Return whether the processor that Numba compiles for converts float16; otherwise LLVM calls a function that is not there."""
+    triple, _, features = cpu_target.target_context.codegen().magic_tuple()
+    return not triple.startswith(("x86_64", "i386", "i686")) or "+f16c" in features
 
 
 def prefetch(stored: str, written: bool) -> Any:

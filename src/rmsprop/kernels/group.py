@@ -63,8 +63,10 @@ class Group:
         self.bounds = [_bits(limit, REAL.get(self.stored, self.stored)) for limit in (self.parameter_limit, self.limit)]
         self.shapes = [p.shape for p in params]
         self.update = reference.update_for(rule, self.real)
+        held: dict[str, Sequence[Array | None]] = {slot.argument: [state[slot.name][i] for i in indices] for slot in rule.slots}
+        self.state = [held.get(argument, [None] * len(params)) for argument in "vmb"]
         # A gradient with other strides may have its elements in another order; None equals no strides.
-        self.strides = [p.strides if compiled and dense(p) else None for p in params]
+        self.strides = [p.strides if compiled and self._sweepable(k) else None for k, p in enumerate(params)]
         if any(strides is not None for strides in self.strides):
             from rmsprop.kernels import cpu  # loads Numba
 
@@ -74,13 +76,23 @@ class Group:
         self.sizes = np.array([p.size * (2 if self.parts else 1) for p in params], np.int64)
         self.ends = self.sizes.cumsum()
         self.numbers = 2 if self.stored in REAL else 1
-        held: dict[str, Sequence[Array | None]] = {slot.argument: [state[slot.name][i] for i in indices] for slot in rule.slots}
-        self.state = [held.get(argument, [None] * len(params)) for argument in "vmb"]
         self.table = np.zeros((5, len(params)), np.int64)
         for row, arrays in zip(_WRITTEN, (params, *self.state), strict=True):
             self.table[row] = [0 if a is None else address(a) for a in arrays]
         real, whole = np.dtype(self.real), np.dtype(self.computed)
         self.kinds = [whole, whole, real, whole, whole]
+
+    def _sweepable(self, k: int) -> bool:
+        """Return whether parameter k and its state lie dense in memory, in one order, and the processor can convert its dtype."""
+        p = self.params[k]
+        beside = [a for a in (held[k] for held in self.state) if a is not None]
+        if not (dense(p) and all(dense(a) and _same_order(p, a) for a in beside)):
+            return False
+        if self.stored != "float16":
+            return True
+        from rmsprop.kernels.elements import converts_float16  # loads Numba
+
+        return converts_float16()
 
     def route(self, grads: Sequence[Any], parameters: Parameters, memory: Memory) -> Route:
         """Check the gradients and note their addresses.

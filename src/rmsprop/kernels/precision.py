@@ -60,4 +60,5 @@ def largest_gradient(rule: Rule, real: str) -> float:
     # A millionth less than the root: the two weights of a mean may add up to a little more than 1.
     limit: float = float(np.finfo(real).max) ** 0.5 * (1 - 1e-6)
     # (g - m)², |g|² of two parts, (g + weight_decay·p)²: sums of two.
-    return limit / 2 if rule.centered or rule.complex_form == "modulus" or rule.switches["COUPLED"] else limit
+    sums = sum((rule.centered, rule.complex_form == "modulus", rule.switches["COUPLED"]))
+    return limit / float(2**sums)

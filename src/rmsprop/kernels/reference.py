@@ -35,17 +35,19 @@ def _update_for(rule: Rule, real: str) -> Update:
 
 
 def flushed(array: Array) -> Array:
-    """Return a copy of an array with the numbers below `floor` replaced by 0."""
+    """Return an array with the numbers below `floor` replaced by 0."""
     real = array.real.dtype
-    return np.asarray(_flush(floor(real.name), np.zeros((), real), array), array.dtype).copy(order="K")
+    clear: Array = _flush(floor(real.name), np.zeros((), real), array)
+    return clear
 
 
 def _flush(least: float, zero: Array, z: Any) -> Any:
-    """Return z with the numbers both of whose parts are below `least` replaced by zero."""
-    small = np.abs(z.real) < least
-    if z.dtype.kind == "c":
-        small &= np.abs(z.imag) < least
-    return np.where(small, zero, z)
+    """Return z with the numbers below `least` replaced by zero, each part of a complex one by itself."""
+    if z.dtype.kind != "c":
+        return np.where(np.abs(z) < least, zero, z)
+    result = np.empty(z.shape, z.dtype)
+    result.real, result.imag = _flush(least, zero, z.real), _flush(least, zero, z.imag)
+    return result
 
 
 def advance(update: Update, arrays: Sequence[Array | None], computed: Sequence[np.dtype[Any]], scalars: Array) -> None:

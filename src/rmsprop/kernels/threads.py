@@ -11,7 +11,7 @@ from itertools import pairwise
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from concurrent.futures import Future, ThreadPoolExecutor
+    from concurrent.futures import ThreadPoolExecutor
 
 _lock = threading.Lock()
 _pool: "ThreadPoolExecutor | None" = None
@@ -47,13 +47,20 @@ def set_num_threads(count: int) -> None:
     Raises:
         ValueError: count is below 1.
         TypeError: count is not an integer.
+
+    Example:
+        >>> before = get_num_threads()
+        >>> set_num_threads(1)
+        >>> get_num_threads()
+        1
+        >>> set_num_threads(before)
     """
     global _threads
-    if isinstance(count, bool) or not isinstance(count, int):
+    if isinstance(count, bool) or not hasattr(count, "__index__"):
         raise TypeError(f"the number of threads must be an integer of at least 1, got {count!r}")
     if count < 1:
         raise ValueError(f"the number of threads must be at least 1, got {count}; 1 runs on the caller's thread alone")
-    _threads = count
+    _threads = int(count)
 
 
 def share(work: Callable[[int, int], object], total: int, grain: int) -> None:
@@ -70,33 +77,68 @@ def share(work: Callable[[int, int], object], total: int, grain: int) -> None:
         return
     # Parts start at multiples of 64 elements, so that no two threads write to one cache line of a tensor that is aligned to lines.
     cuts = [total * part // parts // 64 * 64 for part in range(parts)] + [total]
-    others, rest = [], list(pairwise(cuts))
-    own = rest.pop(0)
+    todo = list(pairwise(cuts))[::-1]
+
+    def drain() -> None:
+        while True:
+            try:
+                part = todo.pop()
+            except IndexError:
+                return
+            work(*part)
+
+    helpers: list[_Helper] = []
     try:
-        pool = _executor(parts - 1)
-        while rest:
-            others.append(pool.submit(work, *rest[-1]))
-            rest.pop()
-    except RuntimeError:
-        pass  # another thread replaced the pool, or the interpreter is ending: the caller runs the rest
-    try:
-        for first, last in [own, *rest]:
-            work(first, last)
+        try:
+            pool = _executor(parts - 1)
+            for _ in range(parts - 1):
+                helpers.append(_Helper(drain))
+                pool.submit(helpers[-1].run)
+        except RuntimeError:
+            pass  # another thread replaced the pool, the interpreter is ending, or no thread is to be had: the caller does it all
+        drain()
     finally:
-        _wait(others)
-    for other in others:
-        other.result()
+        todo.clear()
+        _wait(helpers)
+    for helper in helpers:
+        if helper.error is not None:
+            raise helper.error
 
 
-def _wait(others: "list[Future[object]]") -> None:
-    """Wait until all have ended, through interruptions too: they write to memory that the caller may let go of."""
-    from concurrent.futures import wait
+class _Helper:
+    """A run of `drain` on a pool: whether it has begun, whether it has ended, and how."""
 
-    try:
-        wait(others)
-    except BaseException:
-        wait(others)
-        raise
+    def __init__(self, drain: Callable[[], None]) -> None:
+        self.drain = drain
+        self.begun = False
+        self.ended = threading.Event()
+        self.error: BaseException | None = None
+
+    def run(self) -> None:
+        self.begun = True
+        try:
+            self.drain()
+        except BaseException as error:
+            self.error = error
+        finally:
+            self.ended.set()
+
+
+def _wait(helpers: list[_Helper]) -> None:
+    """Wait for all that have begun, through interruptions too: they write to memory that the caller may let go of.
+
+    One that begins after this finds nothing to do.
+    """
+    interruption: BaseException | None = None
+    while any(helper.begun and not helper.ended.is_set() for helper in helpers):
+        try:
+            for helper in helpers:
+                if helper.begun:
+                    helper.ended.wait()
+        except BaseException as error:
+            interruption = interruption or error
+    if interruption is not None:
+        raise interruption
 
 
 def _executor(workers: int) -> "ThreadPoolExecutor":
