@@ -164,3 +164,48 @@ def test_written_tree_is_read_back(tree):
 def test_model_without_one_equals_sign_is_refused(text):
     with pytest.raises(ExpressionError, match="="):
         split_model(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "hint"),
+    [
+        ("a*x^2 + b", "write 'a*x**2 + b'"),
+        ("2x + a", "write '2*x + a'"),
+        ("2(x + a)(x - a)", "write '2*(x + a)*(x - a)'"),
+        ("a x + b", "write 'a*x + b'"),
+        ("a*sin x", "write 'a*sin(x)'"),
+        ("a*[x + 1]", "write 'a*(x + 1)'"),
+        ("a*|x|", "write 'a*abs(x)'"),
+        ("a×x − b", "write 'a*x - b'"),
+        ("a·x", "write 'a*x'"),
+        ("a*x²", "write 'a*x**2'"),
+        ("a*√x", "write 'a*sqrt(x)'"),
+        ("a*np.exp(b*x)", "write 'a*exp(b*x)'"),
+        ("a*EXP(x)", "write 'a*exp(x)'"),
+        ("a*arctan(x)", "write 'a*atan(x)'"),
+        ("a*power(x, 2)", r"write 'a*(x)**(2)'"),
+        ("1,5*x", "write '1.5*x'"),
+        ("a*(x + b", "the '(' at character 3 is not closed"),
+        ("a*x) + b", "the ')' at character 4 closes nothing"),
+        ("a*x +", "nothing follows the '+'"),
+    ],
+)
+def test_common_mistake_is_answered_with_what_to_write(text, hint):
+    with pytest.raises(ExpressionError) as refusal:
+        parse(text)
+    assert hint in str(refusal.value)
+
+
+def test_common_mistakes_in_models():
+    with pytest.raises(ExpressionError, match="'=' instead of '~'"):
+        split_model("y ~ x")
+    with pytest.raises(ExpressionError, match="write 'y = a"):
+        split_model("y == a*x")
+    with pytest.raises(UsageError, match=r"did you mean x\?"):
+        Model("y = a*X + b", ["x", "y"])
+    with pytest.raises(UsageError, match=r"did you mean y\?"):
+        Model("Y = a*x", ["x", "y"])
+    with pytest.raises(UsageError, match=r"did you mean a\?"):
+        Model("y = a*x", ["x", "y"], start=["A"])
+    with pytest.raises(UsageError, match=r"written a\*time"):
+        Model("y = atime + b", ["time", "y"])

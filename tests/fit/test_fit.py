@@ -6,6 +6,8 @@ import numpy as np
 import pytest
 
 from rmsprop.fit import DataError, DivergedError, FitResult, UsageError, article, fit, solve, train
+from rmsprop.fit.evaluate import Evaluator
+from rmsprop.fit.model import Model
 from tests.tolerances import RELATIVE
 
 OPTIMUM = RELATIVE["fit, optimum"].share
@@ -269,10 +271,10 @@ def test_interrupt_keeps_the_best_so_far(decay):
 
 
 def test_interrupted_polishing_keeps_the_run(decay, monkeypatch):
-    def stop(*arguments):
+    def stop(*arguments, **options):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(solve, "polish", stop)
+    monkeypatch.setattr(solve, "best_polish", stop)
     result = fit(decay, DECAY, start={"a": 1, "b": 1, "c": 1})
     assert result.interrupted
     assert result.rss == result.rmsprop.rss
@@ -297,6 +299,51 @@ def test_report(decay):
         assert part in text
     for part in ("reduced χ²", "AIC", "BIC", "condition number", "[[Correlations]]", "a, b"):
         assert part in text
+
+
+HARD = [
+    # A start from which Levenberg-Marquardt and RMSprop run off to infinity: both sides of the fraction grow together.
+    (
+        "y = (b1 + b2*x + b3*x**2) / (1 + b4*x + b5*x**2)",
+        np.linspace(10, 140, 70),
+        {"b1": 1.6, "b2": -0.008, "b3": 2e-5, "b4": -0.006, "b5": 1e-5},
+        {"b1": 10, "b2": -1, "b3": 0.05, "b4": -1e-5, "b5": -0.05},
+        0.01,
+    ),
+    (
+        "y = a1/(1 + ((x - m1)/w1)**2) + a2/(1 + ((x - m2)/w2)**2) + c",
+        np.linspace(0, 100, 300),
+        {"a1": 50, "m1": 35, "w1": 4, "a2": 20, "m2": 48, "w2": 7, "c": 5},
+        {"a1": 500, "m1": 35, "w1": 40, "a2": 200, "m2": 48, "w2": 70, "c": 50},
+        1.0,
+    ),
+    (
+        "y = b1*exp(b2/(x + b3))",
+        np.linspace(50, 125, 16),
+        {"b1": 0.0056, "b2": 6180, "b3": 345},
+        {"b1": 2, "b2": 400_000, "b3": 25_000},
+        30.0,
+    ),
+    (
+        "y = b1*(b2 + x)**(-1/b3)",
+        np.linspace(8, 3000, 150),
+        {"b1": -2500, "b2": 46, "b3": 0.93},
+        {"b1": -1, "b2": 100, "b3": 1},
+        0.05,
+    ),
+]
+
+
+@pytest.mark.parametrize(("model", "x", "truth", "start", "noise"), HARD)
+def test_starts_far_off_end_where_the_truth_does(model, x, truth, start, noise):
+    compiled = Model(model, ["x", "y"])
+    theta = np.array([float(truth[name]) for name in compiled.parameters])
+    y = Evaluator(compiled, {"x": x, "y": np.zeros_like(x)}).predictions(theta)
+    y = y + noise * np.random.default_rng(1).standard_normal(len(x))
+    far, near = fit({"x": x, "y": y}, model, start=start), fit({"x": x, "y": y}, model, start=truth)
+    assert near.converged
+    assert far.converged
+    assert far.rss == pytest.approx(near.rss, rel=OPTIMUM)
 
 
 @pytest.mark.parametrize("suffix", ["png", "svg", "pdf"])

@@ -88,6 +88,9 @@ def sniff(path: Path) -> Layout:
     if not has_header and not any(_is_number(cell, decimal_comma) for cell in first):
         has_header = True
     if has_header and len(rows) < 2:
+        below = next((k for k, line in enumerate(lines[rows[0][0] + 1 :], rows[0][0] + 2) if line.strip()), None)
+        if below is not None:
+            raise DataError(f"{path}, line {below}: a cell has more than {csv.field_size_limit():,} characters; shorten it")
         raise DataError(f"{path} holds a header and no row of data")
     header = first if has_header else _commented_header(lines[: rows[0][0]], separator, len(first), decimal_comma)
     return Layout(separator, decimal_comma, header, len(first), rows[int(has_header)][0], comments)

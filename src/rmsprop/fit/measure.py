@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from rmsprop.fit.evaluate import Evaluator
 from rmsprop.fit.model import Model
+from rmsprop.fit.polish import offset
 from rmsprop.fit.problem import Streamed, merge, triangle
 from rmsprop.fit.statistics import Statistics, statistics
 
@@ -16,8 +17,6 @@ Array = NDArray[np.float64]
 
 # Rows whose J is held at once.
 _ROWS = 65_536
-# Bates and Watts (1981), "A relative offset orthogonality convergence criterion": the optimum is so many standard errors away.
-_OFFSET = 1e-3
 # Residuals this small beside the left side are rounding alone.
 _ROUNDING = 1e-13
 
@@ -68,7 +67,7 @@ def _converged(model: Model, sums: _Sums, s: Statistics) -> bool:
     across = float(abs(r[p, p]))
     if np.sqrt(s.rss) <= _ROUNDING * max(np.sqrt(sums.square), 1e-300) * np.sqrt(s.n):
         return True
-    return bool(along / np.sqrt(p) <= _OFFSET * across / np.sqrt(max(s.n - p, 1)))
+    return offset(along, across, s.n, p)
 
 
 class _Sums:

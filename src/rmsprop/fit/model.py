@@ -92,12 +92,12 @@ class Model:
             if name in FUNCTIONS:
                 raise UsageError(f"{name} is a function; write {name}(...), or give the parameter another name")
         if not self.right_columns and len(self.parameters) > 1:
-            hints = [near(name, known) for name in self.parameters] + [
+            hints = [
                 f"; a product is written {name.removesuffix(column)}*{column}"
                 for name in self.parameters
                 for column in known
                 if name.endswith(column) and name != column
-            ]
+            ] + [near(name, known) for name in self.parameters]
             hint = next(filter(None, hints), "")
             raise UsageError(f"the right side of {self.text!r} uses no column; the columns are {listed(known)}{hint}")
         unknown = sorted(given - set(self.parameters))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, replace
 from typing import Any
 
@@ -17,9 +17,10 @@ from rmsprop.fit.evaluate import Evaluator
 from rmsprop.fit.measure import Answer, measure
 from rmsprop.fit.model import Model
 from rmsprop.fit.options import Options
-from rmsprop.fit.polish import Polished, cost, polish
+from rmsprop.fit.polish import Polished
 from rmsprop.fit.problem import SAMPLE, InMemory, Streamed, sample
 from rmsprop.fit.result import FitResult, Parameter, RMSpropEnd
+from rmsprop.fit.strategy import best_polish
 from rmsprop.fit.stream import Pieces, too_large
 from rmsprop.fit.train import Progress, Run, Settings, train
 
@@ -31,8 +32,8 @@ _MEMORY_SHARE = 2
 _STREAM_BATCH = 4_096
 # A run that ends this many times worse than it began has diverged; one that only circles the optimum has not.
 _ROSE = 10
-# Below this many numbers in J, polishing is so cheap that both the run's end and the start are polished, and the better is taken.
-_CHEAP = 500_000
+# Rows from which start values are chosen; and where the first is in doubt, how many more are polished, and how many are run from.
+_START_ROWS, _OTHERS, _RUNS = 2_000, 6, 2
 
 
 def fit(
@@ -165,7 +166,7 @@ def _start(model: Model, columns: Mapping[str, Array], options: Options, notes: 
     Raises:
         UsageError: it is not; the message names the row.
     """
-    rows = sample(columns, 2_000)
+    rows = sample(columns, _START_ROWS)
     if model.sigma is not None and not (columns[model.sigma] > 0).all():
         row = int(np.flatnonzero(columns[model.sigma] <= 0)[0])
         raise DataError(
@@ -179,7 +180,7 @@ def _start(model: Model, columns: Mapping[str, Array], options: Options, notes: 
             f"the left side of {model.text!r} is {left[row]} where {_values(model.left_columns, columns, row)}"
             f" (row {row + 1} of those used); leave such rows out, or change the left side"
         )
-    theta = start.choose(model, Evaluator(model, rows), rows, options.start, options.seed)
+    theta = start.suggestions(model, Evaluator(model, rows), rows, options.start, options.seed)[0]
     free = [name for name in model.parameters if name not in options.start]
     if free:
         shown = ", ".join(f"{name} = {value:g}" for name, value in zip(model.parameters, theta, strict=True) if name in free)
@@ -214,7 +215,8 @@ def _answer(
     why = _why_not_polished(problem, model, run, options)
     if why is None:
         try:
-            done = _polish(problem.whole, run, theta, delta)
+            guessed = any(name not in options.start and name not in model.linear for name in model.parameters)
+            done = best_polish(problem.whole, run.best, theta, delta, _others(problem, model, options, settings), guessed=guessed)
         except KeyboardInterrupt:
             run.interrupted = True
             why = "polishing was interrupted"
@@ -225,6 +227,16 @@ def _answer(
     if done is None:
         return measure(model, problem.whole, rough, rough, f"not polished: {why}", problem.delta)
     return measure(model, problem.whole, done.theta, rough, _told(done), problem.delta)
+
+
+def _others(problem: InMemory, model: Model, options: Options, settings: Settings) -> Iterator[tuple[str, Array]]:
+    """Yield where else to begin, given starts or not: what the data suggest, and the ends of runs from there."""
+    rows = sample(problem.columns, _START_ROWS)
+    found = start.suggestions(model, Evaluator(model, rows), rows, {}, options.seed)
+    yield from (("another start", point) for point in found[1 : _OTHERS + 1])
+    for point in found[:_RUNS]:
+        if np.isfinite(problem.full(point)[1]).all():
+            yield "a run from another start", train(problem, point, settings).best
 
 
 def _told(done: Polished) -> str:
@@ -245,24 +257,6 @@ def _why_not_polished(problem: InMemory, model: Model, run: Run, options: Option
     if needed > available_memory() // 2:
         return f"the derivatives would take {needed / 1e9:.1f} GB"
     return None
-
-
-def _polish(evaluator: Evaluator, run: Run, theta: Array, delta: float | None) -> Polished:
-    """Polish from the better of the run's end and the start; from both where that is cheap, and on where that fails."""
-    origins: list[tuple[str, Array]] = [("the run's end", run.best), ("the start", theta)]
-    origins.sort(key=lambda origin: cost(evaluator.residuals(origin[1]), delta))
-    origins.append(("the start, its linear parameters solved", start.solved(evaluator, theta)))
-    cheap = evaluator.n * len(theta) <= _CHEAP
-    best: Polished | None = None
-    for k, (origin, point) in enumerate(origins):
-        enough = best is not None and best.converged and (k == 2 or not cheap)
-        if enough or not np.isfinite(evaluator.residuals(point)).all():
-            continue
-        got = replace(polish(evaluator.residuals, evaluator.jacobian, point, delta), origin=origin)
-        if best is None or got.cost < best.cost * (1 - 1e-9) or (got.converged and not best.converged and got.cost <= best.cost):
-            best = got
-    assert best is not None
-    return best
 
 
 def _trouble(run: Run, settings: Settings) -> str | None:

@@ -12,11 +12,12 @@ from numpy.typing import NDArray
 
 from rmsprop.fit import scaling
 from rmsprop.optimizer import RMSprop
+from rmsprop.schedules import schedule, schedule_names
 
 Array = NDArray[np.float64]
 Progress = Callable[[int, int, float], None]
 
-SCHEDULES = ("restarts", "constant", "cosine", "linear", "exponential", "step")
+SCHEDULES = ("restarts", *schedule_names())
 
 # Of `restarts`: epochs between two, and by how much the learning rate falls within one.
 _CYCLE = 50
@@ -27,8 +28,6 @@ _GAIN, _UP, _DOWN = 0.01, 1.5, 0.3
 _NOTHING, _DOWN_AT_REST = 1e-12, 0.1
 # A step this small, in coordinates in which 1 matters, ends a run: float64 holds no more.
 _SMALLEST = 1e-8
-# How far cosine, linear and exponential schedules fall.
-_LAST = 1e-4
 _SAMPLES = 400
 
 
@@ -230,23 +229,3 @@ def _record(run: Run, loss: float, walk: _Walk, settings: Settings, progress: Pr
         run.effective.append(walk.effective())
         if progress is not None:
             progress(run.epochs, settings.epochs, run.best_loss)
-
-
-def schedule(name: str, lr: float, total: int) -> Callable[[int], float]:
-    """Return the learning rate by step.
-
-    cosine, linear and exponential fall to 1e-4 of lr at the last step; step divides by 10 at each third.
-
-    >>> [round(schedule("cosine", 1.0, 5)(k), 3) for k in range(5)]
-    [1.0, 0.854, 0.5, 0.147, 0.0]
-    """
-    last = max(total - 1, 1)
-    if name == "cosine":
-        return lambda k: lr * (_LAST + (1 - _LAST) * 0.5 * (1 + math.cos(math.pi * min(k / last, 1.0))))
-    if name == "linear":
-        return lambda k: lr * (1 - (1 - _LAST) * min(k / last, 1.0))
-    if name == "exponential":
-        return lambda k: lr * _LAST ** min(k / last, 1.0)
-    if name == "step":
-        return lambda k: lr * 0.1 ** min(3 * k // max(total, 1), 2)
-    return lambda k: lr
