@@ -174,7 +174,7 @@ def _sweep_for(rule: Rule, parameter: str, computed: str) -> Any:
     def flush(z: Any) -> Any:
         return z
 
-    def flush_for(z: Any) -> Any:  # z is the type
+    def flush_for(z):  # type: ignore[no-untyped-def]  # Numba compares its signature with that of the lambdas
         return (lambda z: parts(z)) if isinstance(z, types.Complex) else (lambda z: real(z))
 
     overload(flush, jit_options=dict(_OPTIONS))(flush_for)  # type: ignore[arg-type]  # typed without nogil
