@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import keyword
 import os
-import re
-import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,6 +14,7 @@ from numpy.typing import NDArray
 from rmsprop.fit import csvfile
 from rmsprop.fit.errors import DataError, UsageError, missing_extra
 from rmsprop.fit.memory import aligned
+from rmsprop.fit.names import usable_names
 
 if TYPE_CHECKING:
     import polars as pl
@@ -254,29 +252,6 @@ def open_source(data: Any) -> Source:
         if isinstance(error, DataError):
             raise
         raise DataError(f"{str(path)[:200]!r} cannot be opened: {getattr(error, 'strerror', None) or error}") from None
-
-
-def usable_names(labels: Sequence[str]) -> list[str]:
-    """Return labels as names that a formula can hold, each once.
-
-    >>> usable_names(["x", "Temp (°C)", "2019", "x", ""])
-    ['x', 'Temp_C', 'c2019', 'x_2', 'column5']
-    """
-    names: list[str] = []
-    for place, label in enumerate(labels, 1):
-        name = re.sub(r"\W+", "_", unicodedata.normalize("NFKC", label)).strip("_") or f"column{place}"
-        if label.isidentifier() and not label.startswith("__") and "·" not in label:
-            name = unicodedata.normalize("NFKC", label)
-        if not name.isidentifier():
-            name = f"c{name}" if f"c{name}".isidentifier() else f"column{place}"
-        if keyword.iskeyword(name):
-            name += "_"
-        base, count = name, 1
-        while name in names or (name != base and name in labels):
-            count += 1
-            name = f"{base}_{count}"
-        names.append(name)
-    return names
 
 
 def available_memory() -> int:

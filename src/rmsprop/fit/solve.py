@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from rmsprop.fit import article, start
 from rmsprop.fit.data import ArraySource, Source, available_memory, open_source
-from rmsprop.fit.errors import DataError, DivergedError, UsageError
+from rmsprop.fit.errors import DivergedError, UsageError
 from rmsprop.fit.evaluate import Evaluator
 from rmsprop.fit.measure import Answer, measure
 from rmsprop.fit.model import Model
@@ -20,9 +20,10 @@ from rmsprop.fit.options import Options
 from rmsprop.fit.polish import Polished
 from rmsprop.fit.problem import SAMPLE, InMemory, Streamed, sample
 from rmsprop.fit.result import FitResult, Parameter, RMSpropEnd
+from rmsprop.fit.start import checked_start
 from rmsprop.fit.strategy import best_polish
 from rmsprop.fit.stream import Pieces, too_large
-from rmsprop.fit.train import Progress, Run, Settings, train
+from rmsprop.fit.train import Progress, Run, Settings, train, trouble_of
 
 Array = NDArray[np.float64]
 
@@ -30,10 +31,8 @@ Array = NDArray[np.float64]
 _MEMORY_SHARE = 2
 # Rows in a mini-batch of a file that is larger than memory.
 _STREAM_BATCH = 4_096
-# A run that ends this many times worse than it began has diverged; one that only circles the optimum has not.
-_ROSE = 10
-# Rows from which start values are chosen; and where the first is in doubt, how many more are polished, and how many are run from.
-_START_ROWS, _OTHERS, _RUNS = 2_000, 6, 2
+# Where a start is in doubt, how many others are polished, and from how many of them RMSprop runs.
+_OTHERS, _RUNS = 6, 2
 
 
 def fit(
@@ -118,7 +117,7 @@ def fit(
     table = source.read(compiled.used_columns, options.missing)
     notes = source.notes + table.notes + _unused(source, compiled)
     problem = InMemory(compiled, table.columns, batch_size=options.batch_size, seed=seed, delta=options.delta)
-    theta = _start(compiled, table.columns, options, notes)
+    theta = checked_start(compiled, table.columns, options, notes)
     settings = options.settings(table.n, False)
     run = train(problem, theta, settings, progress)
     answer = _answer(problem, compiled, theta, run, options, settings, notes)
@@ -160,48 +159,6 @@ def _sigma(source: Source, sigma: str | None) -> str | None:
     return source.names[source.labels.index(sigma)] if sigma in source.labels and sigma not in source.names else sigma
 
 
-def _start(model: Model, columns: Mapping[str, Array], options: Options, notes: list[str]) -> Array:
-    """Return a start at which the model is finite in every row.
-
-    Raises:
-        UsageError: it is not; the message names the row.
-    """
-    rows = sample(columns, _START_ROWS)
-    if model.sigma is not None and not (columns[model.sigma] > 0).all():
-        row = int(np.flatnonzero(columns[model.sigma] <= 0)[0])
-        raise DataError(
-            f"sigma must be above 0, but {model.sigma} is {columns[model.sigma][row]:g}"
-            f" where {_values(model.left_columns, columns, row)} (row {row + 1} of those used); correct it, or leave the cell empty"
-        )
-    left = Evaluator(model, columns, store=False).responses()
-    if not np.isfinite(left).all():
-        row = int(np.flatnonzero(~np.isfinite(left))[0])
-        raise UsageError(
-            f"the left side of {model.text!r} is {left[row]} where {_values(model.left_columns, columns, row)}"
-            f" (row {row + 1} of those used); leave such rows out, or change the left side"
-        )
-    theta = start.suggestions(model, Evaluator(model, rows), rows, options.start, options.seed)[0]
-    free = [name for name in model.parameters if name not in options.start]
-    if free:
-        shown = ", ".join(f"{name} = {value:g}" for name, value in zip(model.parameters, theta, strict=True) if name in free)
-        notes.append(f"no start was given for {', '.join(free)}: chosen {shown}")
-    whole = Evaluator(model, columns, store=False)
-    for what, value in (("is", whole.predictions(theta)), ("has a derivative of", whole.jacobian(theta).sum(axis=1))):
-        if not np.isfinite(value).all():
-            row = int(np.flatnonzero(~np.isfinite(value))[0])
-            at = ", ".join(f"{name}={v:g}" for name, v in zip(model.parameters, theta, strict=True))
-            where = _values(model.right_columns, columns, row) or "everywhere"
-            raise UsageError(
-                f"at the start {at} the right side {what} {value[row]} where {where} (row {row + 1} of those used);"
-                " give another start, or leave such rows out"
-            )
-    return theta
-
-
-def _values(names: list[str], columns: Mapping[str, Array], row: int) -> str:
-    return ", ".join(f"{name} = {columns[name][row]:g}" for name in names)
-
-
 def _answer(
     problem: InMemory, model: Model, theta: Array, run: Run, options: Options, settings: Settings, notes: list[str]
 ) -> Answer:
@@ -210,7 +167,7 @@ def _answer(
     if delta is not None:
         notes.append(f"huber's delta is {delta:.6g}")
     rough = run.end if options.recipe else run.best
-    trouble = _trouble(run, settings)
+    trouble = trouble_of(run, settings)
     done: Polished | None = None
     why = _why_not_polished(problem, model, run, options)
     if why is None:
@@ -231,7 +188,7 @@ def _answer(
 
 def _others(problem: InMemory, model: Model, options: Options, settings: Settings) -> Iterator[tuple[str, Array]]:
     """Yield where else to begin, given starts or not: what the data suggest, and the ends of runs from there."""
-    rows = sample(problem.columns, _START_ROWS)
+    rows = sample(problem.columns, start.ROWS)
     found = start.suggestions(model, Evaluator(model, rows), rows, {}, options.seed)
     yield from (("another start", point) for point in found[1 : _OTHERS + 1])
     for point in found[:_RUNS]:
@@ -259,21 +216,6 @@ def _why_not_polished(problem: InMemory, model: Model, run: Run, options: Option
     return None
 
 
-def _trouble(run: Run, settings: Settings) -> str | None:
-    """Say at which epoch a run diverged, and what to change."""
-    began, ended = run.losses[0], run.losses[-1]
-    epoch = run.diverged
-    if settings.schedule == "restarts":
-        # Restarts go on from the best point with shorter steps, so that only a run that gained nothing has diverged.
-        epoch = epoch if run.best_loss >= began else None
-    elif epoch is None and ended > _ROSE * began:
-        epoch = next(k for k, loss in enumerate(run.losses) if loss > _ROSE * began)
-    if epoch is None:
-        return None
-    what = "its loss is no finite number" if run.diverged else f"its loss rose from {began:.4g} to {ended:.4g}"
-    return f"RMSprop diverged at epoch {epoch}: {what}; lower lr (now {settings.lr:g}), or give a start nearer to the data"
-
-
 def _fit_pieces(source: Source, model: Model, options: Options, memory: int, progress: Progress | None, began: float) -> FitResult:
     """Fit a file that is larger than the memory allowed, by mini-batches."""
     if options.schedule == "restarts":
@@ -291,10 +233,10 @@ def _fit_pieces(source: Source, model: Model, options: Options, memory: int, pro
             notes.append(f"{pieces.dropped:,} rows with a missing or non-finite cell were dropped; {pieces.n:,} are left")
         problem = Streamed(model, pieces, batch_size=size, seed=options.seed, delta=options.delta)
         rows = pieces.read(0)
-        theta = _start(model, rows, options, notes)
+        theta = checked_start(model, rows, options, notes)
         settings = replace(options, batch_size=size).settings(pieces.n, True)
         run = train(problem, theta, settings, progress)
-        trouble = _trouble(run, settings)
+        trouble = trouble_of(run, settings)
         if trouble is not None:
             if not run.interrupted:
                 raise DivergedError(trouble)

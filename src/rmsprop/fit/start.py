@@ -7,14 +7,61 @@ from collections.abc import Mapping
 import numpy as np
 from numpy.typing import NDArray
 
+from rmsprop.fit.errors import DataError, UsageError
 from rmsprop.fit.evaluate import Evaluator
 from rmsprop.fit.model import Model
+from rmsprop.fit.options import Options
 from rmsprop.fit.polish import cost
+from rmsprop.fit.problem import sample
 from rmsprop.fit.projection import Projection
 
 Array = NDArray[np.float64]
 
+#: From which start values are chosen.
+ROWS = 2_000
 _TRIES = 200
+
+
+def checked_start(model: Model, columns: Mapping[str, Array], options: Options, notes: list[str]) -> Array:
+    """Return a start at which the model is finite in every row.
+
+    Raises:
+        UsageError: it is not; the message names the row.
+    """
+    rows = sample(columns, ROWS)
+    if model.sigma is not None and not (columns[model.sigma] > 0).all():
+        row = int(np.flatnonzero(columns[model.sigma] <= 0)[0])
+        raise DataError(
+            f"sigma must be above 0, but {model.sigma} is {columns[model.sigma][row]:g}"
+            f" where {_values(model.left_columns, columns, row)} (row {row + 1} of those used); correct it, or leave the cell empty"
+        )
+    left = Evaluator(model, columns, store=False).responses()
+    if not np.isfinite(left).all():
+        row = int(np.flatnonzero(~np.isfinite(left))[0])
+        raise UsageError(
+            f"the left side of {model.text!r} is {left[row]} where {_values(model.left_columns, columns, row)}"
+            f" (row {row + 1} of those used); leave such rows out, or change the left side"
+        )
+    theta = suggestions(model, Evaluator(model, rows), rows, options.start, options.seed)[0]
+    free = [name for name in model.parameters if name not in options.start]
+    if free:
+        shown = ", ".join(f"{name} = {value:g}" for name, value in zip(model.parameters, theta, strict=True) if name in free)
+        notes.append(f"no start was given for {', '.join(free)}: chosen {shown}")
+    whole = Evaluator(model, columns, store=False)
+    for what, value in (("is", whole.predictions(theta)), ("has a derivative of", whole.jacobian(theta).sum(axis=1))):
+        if not np.isfinite(value).all():
+            row = int(np.flatnonzero(~np.isfinite(value))[0])
+            at = ", ".join(f"{name}={v:g}" for name, v in zip(model.parameters, theta, strict=True))
+            where = _values(model.right_columns, columns, row) or "everywhere"
+            raise UsageError(
+                f"at the start {at} the right side {what} {value[row]} where {where} (row {row + 1} of those used);"
+                " give another start, or leave such rows out"
+            )
+    return theta
+
+
+def _values(names: list[str], columns: Mapping[str, Array], row: int) -> str:
+    return ", ".join(f"{name} = {columns[name][row]:g}" for name in names)
 
 
 def suggestions(

@@ -29,6 +29,8 @@ _NOTHING, _DOWN_AT_REST = 1e-12, 0.1
 # A step this small, in coordinates in which 1 matters, ends a run: float64 holds no more.
 _SMALLEST = 1e-8
 _SAMPLES = 400
+# A run that ends this many times worse than it began has diverged; one that only circles the optimum has not.
+_ROSE = 10
 
 
 class Problem(Protocol):
@@ -229,3 +231,18 @@ def _record(run: Run, loss: float, walk: _Walk, settings: Settings, progress: Pr
         run.effective.append(walk.effective())
         if progress is not None:
             progress(run.epochs, settings.epochs, run.best_loss)
+
+
+def trouble_of(run: Run, settings: Settings) -> str | None:
+    """Say at which epoch a run diverged, and what to change."""
+    began, ended = run.losses[0], run.losses[-1]
+    epoch = run.diverged
+    if settings.schedule == "restarts":
+        # Restarts go on from the best point with shorter steps, so that only a run that gained nothing has diverged.
+        epoch = epoch if run.best_loss >= began else None
+    elif epoch is None and ended > _ROSE * began:
+        epoch = next(k for k, loss in enumerate(run.losses) if loss > _ROSE * began)
+    if epoch is None:
+        return None
+    what = "its loss is no finite number" if run.diverged else f"its loss rose from {began:.4g} to {ended:.4g}"
+    return f"RMSprop diverged at epoch {epoch}: {what}; lower lr (now {settings.lr:g}), or give a start nearer to the data"
