@@ -12,23 +12,30 @@ from pathlib import Path
 def interleaved(rivals: Mapping[str, Callable[[], object]], seconds: float = 3.0, least: int = 7) -> dict[str, float]:
     """Return the median seconds of each rival, timed in turn so that a slow spell of the machine falls on all alike.
 
+    A turn calls the rival as often as fits into a millisecond, as a loop over small models does.
+
     Args:
-        rivals: name to what is timed; each is called twice first.
+        rivals: name to what is timed; each is called a few times first.
         seconds: roughly how long to measure in all.
         least: rounds at least.
     """
     spans: dict[str, list[float]] = {name: [] for name in rivals}
-    for call in rivals.values():
+    turns = {}
+    for name, call in rivals.items():
+        call()
+        start = time.perf_counter()
         call()
         call()
+        turns[name] = max(1, int(2e-3 / (time.perf_counter() - start)))
     gc.collect()
     gc.disable()
     end = time.perf_counter() + seconds
     while time.perf_counter() < end or len(next(iter(spans.values()))) < least:
         for name, call in rivals.items():
             start = time.perf_counter()
-            call()
-            spans[name].append(time.perf_counter() - start)
+            for _ in range(turns[name]):
+                call()
+            spans[name].append((time.perf_counter() - start) / turns[name])
     gc.enable()
     return {name: statistics.median(times) for name, times in spans.items()}
 
