@@ -158,8 +158,9 @@ def rulers(optimizer: rmsprop.RMSprop, grads: list[np.ndarray]) -> list[Callable
     group.route(grads, twin._parameters, twin._memory)
     kernel = sweep_with(add, twin.rule, group.stored, group.computed)
     scalars = np.zeros(10, group.real)
-    total = int(group.ends[-1])
-    numbers = address(group.table), address(group.ends), address(scalars), len(group.ends)
+    total = group.columns.total
+    columns = group.columns
+    numbers = columns.at_rows[0], columns.at_ends, address(scalars), columns.tensors
 
     def sweep() -> None:
         share(lambda first, last: kernel(*numbers, first, last), total, GRAIN)

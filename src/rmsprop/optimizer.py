@@ -13,7 +13,7 @@ from rmsprop.kernels.group import Group, new_state
 from rmsprop.kernels.precision import check_precision
 from rmsprop.layout import Memory
 from rmsprop.parameters import COMPUTED, Arrays, Parameters
-from rmsprop.rule import Rule, learning_rate
+from rmsprop.rule import Rule, Scalars, learning_rate
 
 OnNonfinite = Literal["raise", "skip", "propagate"]
 
@@ -72,6 +72,7 @@ class RMSprop:
         self._computed = [COMPUTED[p.dtype.name] for p in self._parameters.arrays]
         self._rule = rule
         self.lr = rule.lr if lr is None else lr
+        self._scalars: tuple[float, Scalars] | None = None  # of the last learning rate
         fresh = self._fresh(rule)
         self._adopt(rule, {slot.name: [one[slot.name] for one in fresh] for slot in rule.slots})
 
@@ -108,9 +109,10 @@ class RMSprop:
                         raise FloatingPointError(self._complaint(group, wrong, route.grads[wrong]))
                     self.skipped += 1
                     return
-        scalars = self._rule.scalars(lr, self.steps + 1)
+        if self._scalars is None or self._scalars[0] != lr or self._rule.bias_correction:
+            self._scalars = lr, self._rule.scalars(lr, self.steps + 1)
         for group, route in zip(self._groups, routes, strict=True):
-            group.advance(route, scalars)
+            group.advance(route, self._scalars[1])
         self.steps += 1
 
     @property
@@ -255,6 +257,7 @@ class RMSprop:
             for kind in dict.fromkeys(p.dtype for p in arrays)
         ]
         self._rule, self._slots, self._memory, self._groups = rule, slots, memory, groups
+        self._scalars = None
 
     def _fresh(self, rule: Rule) -> list[dict[str, NDArray[Any]]]:
         """Return the state that a rule starts from, for each parameter."""

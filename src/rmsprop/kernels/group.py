@@ -32,6 +32,25 @@ class Route(NamedTuple):
     left: list[int]  # through the reference
 
 
+class Columns:
+    """Some parameters as the kernels read them: addresses, running sizes, and where these lie themselves.
+
+    Args:
+        table: (5, tensors) int64: addresses of p, g, v, m and b.
+        sizes: (tensors,) int64: elements of each.
+        numbers: real numbers in an element.
+    """
+
+    def __init__(self, table: Array, sizes: Array, numbers: int) -> None:
+        """Sum the sizes, and keep the arrays whose addresses are given out."""
+        self.table, self.ends = table, sizes.cumsum()
+        self.reals = self.ends * numbers
+        self.tensors = len(sizes)
+        self.total = int(self.ends[-1])
+        self.at_rows = [address(row) for row in table]
+        self.at_ends, self.at_reals = address(self.ends), address(self.reals)
+
+
 class Group:
     """Some parameters of one dtype, updated together.
 
@@ -74,11 +93,11 @@ class Group:
             self.scan = cpu.scan_for(REAL.get(self.stored, self.stored))
         # In elements of the sweep, and in real numbers for the scan.
         self.sizes = np.array([p.size * (2 if self.parts else 1) for p in params], np.int64)
-        self.ends = self.sizes.cumsum()
         self.numbers = 2 if self.stored in REAL else 1
         self.table = np.zeros((5, len(params)), np.int64)
         for row, arrays in zip(_WRITTEN, (params, *self.state), strict=True):
             self.table[row] = [0 if a is None else address(a) for a in arrays]
+        self.columns = Columns(self.table, self.sizes, self.numbers)
         real, whole = np.dtype(self.real), np.dtype(self.computed)
         self.kinds = [whole, whole, real, whole, whole]
 
@@ -149,9 +168,9 @@ class Group:
         """Take one step along the gradients of a route."""
         values = np.array(scalars, self.real)
         if route.swept:
-            table, ends = self._columns(route.swept)
-            numbers = address(table), address(ends), address(values), len(ends)
-            share(lambda first, last: self.sweep(*numbers, first, last), int(ends[-1]), GRAIN)
+            columns = self._columns(route.swept)
+            numbers = columns.at_rows[0], columns.at_ends, address(values), columns.tensors
+            share(lambda first, last: self.sweep(*numbers, first, last), columns.total, GRAIN)
         if route.left:
             with np.errstate(all="ignore"):
                 for k in route.left:
@@ -161,18 +180,17 @@ class Group:
         """Return whether the parameters (row 0) or the gradients (row 1) hold a number beyond their limit."""
         if not chosen:
             return False
-        table, ends = self._columns(chosen)
-        ends = ends * self.numbers
-        numbers = address(table[row]), address(ends), self.bounds[row], len(ends)
+        columns = self._columns(chosen)
+        numbers = columns.at_rows[row], columns.at_reals, self.bounds[row], columns.tensors
         found: list[bool] = []
-        share(lambda first, last: found.append(self.scan(*numbers, first, last)), int(ends[-1]), GRAIN)
+        share(lambda first, last: found.append(self.scan(*numbers, first, last)), columns.total * self.numbers, GRAIN)
         return any(found)
 
-    def _columns(self, chosen: list[int]) -> tuple[Array, Array]:
-        """Return the table and the running sizes of some of the parameters."""
+    def _columns(self, chosen: list[int]) -> "Columns":
+        """Return what the kernels read of some of the parameters."""
         if len(chosen) == len(self.params):
-            return self.table, self.ends
-        return np.ascontiguousarray(self.table[:, chosen]), self.sizes[chosen].cumsum()
+            return self.columns
+        return Columns(np.ascontiguousarray(self.table[:, chosen]), self.sizes[chosen], self.numbers)
 
     def _refer(self, k: int, g: Array, scalars: Array) -> None:
         """Take one parameter's step with the reference."""
