@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -33,7 +34,7 @@ class Table:
     notes: list[str] = field(default_factory=list)
 
 
-class Source:
+class Source(ABC):
     """A data set whose columns can be read by name; the base for those in memory.
 
     Attributes:
@@ -53,13 +54,13 @@ class Source:
             if label != name
         ]
 
+    @abstractmethod
     def rows(self) -> int:
         """Return the number of rows, those with missing cells too, or a bound from above."""
-        raise NotImplementedError
 
+    @abstractmethod
     def read(self, names: Sequence[str], missing: str) -> Table:
         """Read whole columns."""
-        raise NotImplementedError
 
     def label(self, name: str) -> str:
         """Return a column's name as the data has it."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import numpy as np
@@ -26,7 +27,7 @@ def sample(columns: Mapping[str, Array], rows: int) -> dict[str, Array]:
     return {name: np.ascontiguousarray(column[::step]) for name, column in columns.items()}
 
 
-class _Sampled:
+class _Sampled(ABC):
     """The parts of a problem that a sample of rows answers."""
 
     def __init__(self, model: Model, columns: Mapping[str, Array], delta: float | None) -> None:
@@ -50,8 +51,9 @@ class _Sampled:
         self._spread(spread)
         return True
 
+    @abstractmethod
     def _spread(self, delta: float) -> None:
-        raise NotImplementedError
+        """Take a new delta for Huber's loss wherever residuals are weighed."""
 
 
 class InMemory(_Sampled):
