@@ -451,6 +451,15 @@ class TestGoingOn:
         optimizer.step(np.ones(BIG))
         assert (saved["state"]["square_avg"][0] == kept).all()
 
+    def test_state_of_no_steps_is_taken_as_it_is(self):
+        """As where it comes from elsewhere."""
+        optimizer = rmsprop.RMSprop(np.ones(3))
+        saved = optimizer.state_dict()
+        saved["state"]["square_avg"][0][:] = 4.0
+        optimizer.load_state_dict(saved)
+        assert (optimizer.state["square_avg"] == 4).all()
+        assert (copy.deepcopy(optimizer).state["square_avg"] == 4).all()
+
     def test_lr_is_restored_unless_a_callable(self):
         saved = rmsprop.RMSprop(np.ones(2), lr=0.5).state_dict()
         other = rmsprop.RMSprop(np.ones(2), lr=0.1)

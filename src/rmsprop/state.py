@@ -149,7 +149,7 @@ def adapted(
     Raises:
         ValueError: the two rules mean different things by an array, and nothing exact connects them.
     """
-    if steps == 0:
+    if steps == 0 and old != new:  # nothing has begun, so the new rule begins as it would by itself
         old, held = new, {slot.name: [one[slot.name] for one in fresh] for slot in new.slots}
     if complex_ and old.complex_form != new.complex_form:
         raise ValueError("complex_form cannot change in mid-course: means of parts and of the modulus do not give each other")
