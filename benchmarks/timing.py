@@ -9,7 +9,12 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 
-def interleaved(rivals: Mapping[str, Callable[[], object]], seconds: float = 3.0, least: int = 7) -> dict[str, float]:
+def interleaved(
+    rivals: Mapping[str, Callable[[], object]],
+    seconds: float = 3.0,
+    least: int = 7,
+    before: Mapping[str, Callable[[], object]] | None = None,
+) -> dict[str, float]:
     """Return the median seconds of each rival, timed in turn so that a slow spell of the machine falls on all alike.
 
     A turn calls the rival as often as fits into a millisecond, as a loop over small models does.
@@ -18,26 +23,38 @@ def interleaved(rivals: Mapping[str, Callable[[], object]], seconds: float = 3.0
         rivals: name to what is timed; each is called a few times first.
         seconds: roughly how long to measure in all.
         least: rounds at least.
+        before: name to what is called before each call of a rival, outside of what is timed.
     """
+    before = before or {}
     spans: dict[str, list[float]] = {name: [] for name in rivals}
     turns = {}
     for name, call in rivals.items():
         call()
-        start = time.perf_counter()
-        call()
-        call()
-        turns[name] = max(1, int(2e-3 / (time.perf_counter() - start)))
+        turns[name] = max(1, int(1e-3 / _turn(call, 2, before.get(name))))
     gc.collect()
     gc.disable()
     end = time.perf_counter() + seconds
     while time.perf_counter() < end or len(next(iter(spans.values()))) < least:
         for name, call in rivals.items():
-            start = time.perf_counter()
-            for _ in range(turns[name]):
-                call()
-            spans[name].append((time.perf_counter() - start) / turns[name])
+            spans[name].append(_turn(call, turns[name], before.get(name)))
     gc.enable()
     return {name: statistics.median(times) for name, times in spans.items()}
+
+
+def _turn(call: Callable[[], object], times: int, before: Callable[[], object] | None) -> float:
+    """Return the mean seconds of some calls."""
+    if before is None:
+        start = time.perf_counter()
+        for _ in range(times):
+            call()
+        return (time.perf_counter() - start) / times
+    spent = 0.0
+    for _ in range(times):
+        before()
+        start = time.perf_counter()
+        call()
+        spent += time.perf_counter() - start
+    return spent / times
 
 
 def machine() -> str:

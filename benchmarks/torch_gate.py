@@ -1,0 +1,81 @@
+"""The gate of the PyTorch benchmarks: nothing is timed before ours and torch's optimizer have taken the same steps."""
+
+import sys
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import torch
+
+from rmsprop.torch import RMSprop
+from torch_cases import LR, Case
+
+# Each step's gradients are the case's own times one of these, so that means and gradients differ.
+FACTORS = (1.0, -0.5, 0.25, -2.0, 0.75)
+
+# Both in ulp, of the larger of |before| and |after|. Five steps of the same formula: torch fuses multiplications into additions,
+# its root is one ulp off in places, and what it subtracts two means for is kept as one.
+PARAMETER, STATE = 8.0, 16.0
+# torch adds up the squares for the norm in another order, which moves every clipped gradient by some ulp, and v by twice that.
+CLIPPED_STATE = 64.0
+
+Step = Callable[[], Any]
+
+
+def gate(case: Case) -> None:
+    """Stop unless ours and `torch.optim.RMSprop` take the same steps on a case's own tensors."""
+    if case.kind == torch.bfloat16:
+        gate_16_bit(case)
+        return
+    ours, theirs = case.parameters(), case.parameters()
+    mine, other = RMSprop(ours, lr=LR, **case.options), torch.optim.RMSprop(theirs, lr=LR, **case.options)
+    follow(case, [(ours, mine.step), (theirs, other.step)])
+    compare(case, ours, theirs, PARAMETER)
+    compare(case, averages(mine), averages(other), STATE)
+
+
+def gate_16_bit(case: Case) -> None:
+    """Stop unless ours equals torch's float32 steps, each rounded once to the parameter's dtype.
+
+    torch's own arithmetic on 16-bit tensors rounds after every operation and is no truth to hold anything to.
+    """
+    ours, theirs = case.parameters(), [p.detach().float() for p in case.parameters()]
+    mine, other = RMSprop(ours, lr=LR, **case.options), torch.optim.RMSprop(theirs, lr=LR, **case.options)
+
+    def rounded() -> None:
+        other.step()
+        for p in theirs:
+            p.copy_(p.to(case.kind))
+
+    follow(case, [(ours, mine.step), (theirs, rounded)])
+    compare(case, [p.detach().float() for p in ours], theirs, 2**16)  # one ulp of bfloat16: a tie may fall either way
+    compare(case, averages(mine), averages(other), STATE)
+
+
+def follow(case: Case, rivals: list[tuple[list[torch.Tensor], Step]]) -> None:
+    """Give each rival the same few gradients, copies each time as clipping writes to them, and step it."""
+    for params, step in rivals:
+        for factor in FACTORS:
+            for p, g in zip(params, case.gradients(), strict=True):
+                p.grad = g.mul_(factor).to(p.dtype)
+            step()
+        for p in params:
+            p.grad = None
+
+
+def averages(optimizer: torch.optim.Optimizer) -> list[torch.Tensor]:
+    """Return the means of g², in the order of the parameters."""
+    state = optimizer.state_dict()["state"]
+    return [state[k]["square_avg"] for k in sorted(state)]
+
+
+def compare(case: Case, ours: list[torch.Tensor], theirs: list[torch.Tensor], allowed: float) -> float:
+    """Stop if two lists of tensors differ by more than some ulp, and return by how many they do."""
+    worst = 0.0
+    for mine, other, p in zip(ours, theirs, case.parameters(), strict=True):
+        a, b, start = (x.detach().float().numpy() for x in (mine, other, p))
+        size = np.maximum(np.maximum(np.abs(a), np.abs(b)), np.abs(start) if allowed != STATE else 0)
+        worst = max(worst, float(np.max(np.abs(a - b) / np.spacing(size))))
+    if not worst <= allowed:
+        sys.exit(f"{case.title}: ours and torch's differ by {worst:g} ulp after {len(FACTORS)} steps, so nothing is timed")
+    return worst
