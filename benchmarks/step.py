@@ -21,10 +21,9 @@ import numba
 import numpy as np
 
 import rmsprop
-from rmsprop.kernels.cpu import sweep_with
-from rmsprop.kernels.group import GRAIN
+from rmsprop.kernels.cpu import SCALARS, sweep_with
+from rmsprop.kernels.columns import GRAIN
 from rmsprop.kernels.threads import share
-from rmsprop.layout import address
 from rmsprop.rule import bind
 from timing import interleaved, machine
 
@@ -155,21 +154,19 @@ def rulers(optimizer: rmsprop.RMSprop, grads: list[np.ndarray]) -> list[Callable
     params = [np.zeros_like(g) for g in grads]
     twin = rmsprop.RMSprop(params, LR, optimizer.rule)
     (group,) = twin._groups
-    group.route(grads, twin._parameters, twin._memory)
+    route = group.route(grads, twin._parameters, twin._memory)
     kernel = sweep_with(add, twin.rule, group.stored, group.computed)
-    scalars = np.zeros(10, group.real)
-    total = group.columns.total
-    columns = group.columns
-    numbers = columns.at_rows[0], columns.at_ends, address(scalars), columns.tensors
+    scalars = np.zeros(SCALARS, group.real)
+    addresses = np.array(route.addresses, np.int64)
 
     def sweep() -> None:
-        share(lambda first, last: kernel(*numbers, first, last), total, GRAIN)
+        group.columns.sweep(kernel, addresses, scalars)
 
-    sweep.keeps = (twin, scalars)  # type: ignore[attr-defined]  # whose addresses the kernel is given
+    sweep.keeps = twin  # type: ignore[attr-defined]  # whose addresses the kernel is given
     found: list[Callable[[], None]] = [sweep]
     if len(grads) == 1 and len(twin.state) == 1 and params[0].dtype != np.float16:
         (p,), (g,), (v,) = params, grads, twin.state["square_avg"]
-        found.append(lambda: share(lambda first, last: loop(p, g, v, first, last), total, GRAIN))
+        found.append(lambda: share(lambda first, last: loop(p, g, v, first, last), p.size, GRAIN))
     return found
 
 

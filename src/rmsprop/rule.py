@@ -100,6 +100,11 @@ def update(
     return p, v, m, b
 
 
+def average(e: Any, p: Any, keep: Any, fresh: Any) -> Any:
+    """Return the moving average of the parameters after a step, keep·e + fresh·p with fresh = 1 - keep."""
+    return keep * e + fresh * p
+
+
 def variance(v: Any, m: Any, correction: Any) -> Any:
     """Return what `update` keeps with VARIANCE, from the means of g² and g: v - |m|² / correction."""
     return v - modulus_square(m) / correction
@@ -196,8 +201,8 @@ class Rule:
 
     def __post_init__(self) -> None:
         """Refuse values and combinations that no step can be taken with."""
-        for name, low, high, why in _RANGES:
-            object.__setattr__(self, name, _number(name, getattr(self, name), low, high, why))
+        for name in _RANGES:
+            object.__setattr__(self, name, checked(name, getattr(self, name)))
         if self.lr is not None:
             object.__setattr__(self, "lr", learning_rate(self.lr))
         for name in ("centered", "nesterov", "lr_in_momentum", "bias_correction", "maximize"):
@@ -336,19 +341,36 @@ class Rule:
 
 AXES = tuple(name for name in Rule.__dataclass_fields__ if name not in ("lr", "name", "source"))
 
-_RANGES = (
-    ("decay", 0.0, 1.0, "1 - decay weighs the new gradient"),
-    ("eps", 0.0, math.inf, "it keeps the denominator above 0: try 1e-8"),
-    ("square_init", 0.0, math.inf, "it is a mean of squares: try 0 or 1"),
-    ("momentum", 0.0, 1.0, "1 or more would never forget: try 0.9"),
-    ("weight_decay", 0.0, math.inf, "use maximize=True to ascend"),
-)
+_RANGES = {
+    "decay": (0.0, 1.0, "1 - decay weighs the new gradient"),
+    "eps": (0.0, math.inf, "it keeps the denominator above 0: try 1e-8"),
+    "square_init": (0.0, math.inf, "it is a mean of squares: try 0 or 1"),
+    "momentum": (0.0, 1.0, "1 or more would never forget: try 0.9"),
+    "weight_decay": (0.0, math.inf, "use maximize=True to ascend"),
+}
 _CHOICES: dict[str, tuple[str, ...]] = {
     "eps_place": get_args(EpsPlace),
     "centered_form": get_args(CenteredForm),
     "weight_decay_form": get_args(WeightDecayForm),
     "complex_form": get_args(ComplexForm),
 }
+
+
+def checked(axis: str, value: Any, called: str | None = None) -> float:
+    """Return the value of a numerical axis as a float, or refuse it.
+
+    Args:
+        axis: an axis of `Rule` that is a number.
+        value: what it was given.
+        called: what the host calls it, for the message.
+
+    Raises:
+        TypeError: it is not a number.
+        ValueError: it is out of the axis's range.
+    """
+    low, high, why = _RANGES[axis]
+    called = called or axis
+    return _number(called, value, low, high, why.replace(axis, called))
 
 
 def learning_rate(value: Any) -> float:

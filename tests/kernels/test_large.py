@@ -17,17 +17,18 @@ def test_the_sweep_reaches_beyond_31_bits():
     p, g, v = np.zeros(size, np.float16), np.zeros(size, np.float16), np.zeros(size, np.float32)
     g[FAR - 4 : FAR + 4] = [1, 2, 3, 4, 5, 6, 7, 8]
     rule = rmsprop.Rule(decay=0.75)
-    pointers = np.array([p.ctypes.data, g.ctypes.data, v.ctypes.data, 0, 0])
-    ends, scalars = np.array([size]), np.array(rule.scalars(0.5, 1), np.float32)
+    pointers, gradients = np.array([p.ctypes.data, v.ctypes.data, 0, 0, 0]), np.array([g.ctypes.data])
+    ends, scalars = np.array([size]), np.array((*rule.scalars(0.5, 1), 1, 0, 0), np.float32)
     sweep = cpu.sweep_for(rule, "float16", "float32")
-    sweep(pointers.ctypes.data, ends.ctypes.data, scalars.ctypes.data, 1, FAR - 4, FAR + 4)
+    numbers = (array.ctypes.data for array in (pointers, gradients, ends, scalars))
+    sweep(*numbers, 0, 1, FAR - 4, FAR + 4)
     assert v[FAR - 4 : FAR + 4].tolist() == [0.25 * n * n for n in range(1, 9)]
     assert p[FAR - 4 : FAR + 4].tolist() == [-1.0] * 8
     assert not p[:8].any()
     assert not v[FAR + 4 : FAR + 12].any()
-    scan, g_address = cpu.scan_for("float16"), pointers[1:]
-    assert scan(g_address.ctypes.data, ends.ctypes.data, int(np.float16(7.5).view(np.int16)), 1, FAR - 4, FAR + 4)
-    assert not scan(g_address.ctypes.data, ends.ctypes.data, int(np.float16(8.5).view(np.int16)), 1, FAR - 4, FAR + 4)
+    scan = cpu.scan_for("float16")
+    assert scan(gradients.ctypes.data, ends.ctypes.data, int(np.float16(7.5).view(np.int16)), 1, FAR - 4, FAR + 4)
+    assert not scan(gradients.ctypes.data, ends.ctypes.data, int(np.float16(8.5).view(np.int16)), 1, FAR - 4, FAR + 4)
 
 
 @pytest.mark.slow

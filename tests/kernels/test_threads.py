@@ -12,14 +12,14 @@ import numpy as np
 import pytest
 
 import rmsprop
-from rmsprop.kernels import group, threads
+from rmsprop.kernels import columns, threads
 from tests.cases import LRS, RULES, gradients, parameters
 
 
 @pytest.fixture
 def many_threads(monkeypatch):
     """Let small arrays be shared out too, and put the number of threads back."""
-    monkeypatch.setattr(group, "GRAIN", 50)
+    monkeypatch.setattr(columns, "GRAIN", 50)
     before = rmsprop.get_num_threads()
     yield
     rmsprop.set_num_threads(before)
@@ -104,14 +104,14 @@ def test_eight_python_threads_at_once(many_threads):
 
 
 def _report(queue):
-    group.GRAIN = 50
+    columns.GRAIN = 50
     rmsprop.set_num_threads(3)
     queue.put(train(RULES["article"], "float32"))
 
 
 def step_then_start_a_child(method):
     """Exit with 0 if parent and child agree, the pool being alive when the child is made."""
-    group.GRAIN = 50
+    columns.GRAIN = 50
     rmsprop.set_num_threads(3)
     wanted = train(RULES["article"], "float32")
     context = multiprocessing.get_context(method)
@@ -189,8 +189,8 @@ def test_growing_the_pool_while_others_step(many_threads):
 def test_a_step_while_the_interpreter_ends():
     code = """
 import atexit, numpy as np, rmsprop
-from rmsprop.kernels import group
-group.GRAIN = 50
+from rmsprop.kernels import columns
+columns.GRAIN = 50
 rmsprop.set_num_threads(3)
 p = np.ones(5000)
 optimizer = rmsprop.RMSprop(p)

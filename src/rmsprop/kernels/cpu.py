@@ -4,8 +4,6 @@ The tensors are taken end to end: element e of the model is element e - ends[k -
 Each thread gets one range of e, whatever the tensors' sizes.
 """
 
-import hashlib
-import inspect
 import math
 from functools import cache
 from typing import Any
@@ -13,33 +11,39 @@ from typing import Any
 import numba
 import numpy as np
 from numba import types
-from numba.core.caching import FunctionCache
 from numba.extending import overload
 
 from rmsprop.kernels import elements
+from rmsprop.kernels.compile import OPTIONS, code, compiled
 from rmsprop.kernels.precision import REAL, floor
-from rmsprop.rule import Rule, bind, modulus_square, rebound, square
-from rmsprop.rule import update as rule_update
+from rmsprop.kernels.rounding import noise, scatter, seeded
+from rmsprop.rule import Rule, average, bind, rebound
 
-# What `sweep` and `scan` read besides their arguments; `_compiled` replaces them in a copy of each function.
+# What the kernels read besides their arguments; `compiled` replaces them in a copy of each function.
 update: Any = None
+blend: Any = None
 scalar: Any = None
 load_p: Any = None
 load_g: Any = None
 load_v: Any = None
 load_m: Any = None
 load_b: Any = None
+load_e: Any = None
 store_p: Any = None
 store_v: Any = None
 store_m: Any = None
 store_b: Any = None
+store_e: Any = None
 magnitude: Any = None
 prefetch_p: Any = None
 prefetch_g: Any = None
 prefetch_v: Any = None
 prefetch_m: Any = None
 prefetch_b: Any = None
-CENTERED = MOMENTUM = False
+prefetch_e: Any = None
+put: Any = None
+span: Any = None
+CENTERED = MOMENTUM = SCALED = AVERAGED = STOCHASTIC = False
 LINE = 1
 whole = elements.load("int64", "int64", "table")
 
@@ -47,19 +51,26 @@ whole = elements.load("int64", "int64", "table")
 # at each page. Hence lines are asked for by name, some 4 KB ahead, in a loop beside the one that is vectorized.
 BLOCK, AHEAD = 64, 1024
 
-# No fastmath: it may take approximate reciprocals in a vectorized body and exact ones in the tail, so that results would depend on
-# where a thread's range ends. The numpy error model divides without a branch.
-# Arguments are plain numbers: no array is unpacked at a call, and nothing of Numba's array library is compiled or loaded.
-_OPTIONS: dict[str, Any] = {"error_model": "numpy", "nogil": True, "_nrt": False}
+# Numbers whose squares are summed in one go. Where the cuts lie must depend on the tensors alone, so that every number of threads
+# gives the same sum.
+CHUNK = 16_384
+
+# Rows of scalars after the fields of `rule.Scalars`.
+GAIN, KEEP, FRESH = 10, 11, 12
+SCALARS = 13
 
 
-def sweep(pointers: int, ends: int, scalars: int, tensors: int, first: int, last: int) -> None:
+def sweep(pointers: int, gradients: int, ends: int, scalars: int, seed: int, tensors: int, first: int, last: int) -> None:
     """Update elements first to last.
 
     Args:
-        pointers: address of a (5, tensors) int64 array: addresses of p, g, v, m, b; a row that the rule does not keep is not read.
+        pointers: address of a (5, tensors) int64 array: addresses of p, v, m, b and of the moving average of p; a row that is not
+            kept is not read.
+        gradients: address of a (tensors,) int64 array: addresses of the gradients.
         ends: address of a (tensors,) int64 array: running sum of the tensors' sizes.
-        scalars: address of the fields of `rule.Scalars` in the arithmetic's dtype.
+        scalars: address of SCALARS numbers in the arithmetic's dtype: the fields of `rule.Scalars`; what the gradients are
+            multiplied by (SCALED); the weights of the average's past and of p (AVERAGED).
+        seed: of this step's random bits (STOCHASTIC).
         tensors: number of tensors.
         first: first element of the range.
         last: one past its last element.
@@ -73,12 +84,15 @@ def sweep(pointers: int, ends: int, scalars: int, tensors: int, first: int, last
     )
     momentum, weight_decay = scalar(scalars, 5), scalar(scalars, 6)
     correction, unbias, carried = scalar(scalars, 7), scalar(scalars, 8), scalar(scalars, 9)
+    gain, keep, rest = scalar(scalars, GAIN), scalar(scalars, KEEP), scalar(scalars, FRESH)
     tensor = holding(ends, tensors, first)
     while first < last:
         stop = min(last, whole(ends, tensor))
         start = whole(ends, tensor - 1) if tensor else 0
-        at_p, at_g, at_v = whole(pointers, tensor), whole(pointers, tensors + tensor), whole(pointers, 2 * tensors + tensor)
-        at_m, at_b = whole(pointers, 3 * tensors + tensor), whole(pointers, 4 * tensors + tensor)
+        at_p, at_g, at_v = whole(pointers, tensor), whole(gradients, tensor), whole(pointers, tensors + tensor)
+        at_m, at_b = whole(pointers, 2 * tensors + tensor), whole(pointers, 3 * tensors + tensor)
+        at_e = whole(pointers, 4 * tensors + tensor)
+        key = seeded(seed, tensor)
         for block in range(first - start, stop - start, BLOCK):
             if block + AHEAD < stop - start:
                 for line in range(block + AHEAD, block + AHEAD + BLOCK, LINE):
@@ -89,21 +103,30 @@ def sweep(pointers: int, ends: int, scalars: int, tensors: int, first: int, last
                         prefetch_m(at_m, line)
                     if MOMENTUM:
                         prefetch_b(at_b, line)
+                    if AVERAGED:
+                        prefetch_e(at_e, line)
             for i in range(block, min(block + BLOCK, stop - start)):
                 p = load_p(at_p, i)
                 g = load_g(at_g, i)
+                if SCALED:
+                    g = gain * g
                 v = load_v(at_v, i)
                 m = load_m(at_m, i) if CENTERED else g
                 b = load_b(at_b, i) if MOMENTUM else g
                 p, v, m, b = update(
                     p, g, v, m, b, inner, outer, decay, fresh, eps, momentum, weight_decay, correction, unbias, carried
                 )
+                if STOCHASTIC:
+                    p = scatter(p, noise(key, i))
                 store_p(at_p, i, p)
                 store_v(at_v, i, v)
                 if CENTERED:
                     store_m(at_m, i, m)
                 if MOMENTUM:
                     store_b(at_b, i, b)
+                if AVERAGED:
+                    # What memory holds is averaged, with the rounding of 16-bit parameters.
+                    store_e(at_e, i, blend(load_e(at_e, i), load_p(at_p, i), keep, rest))
         first = stop
         tensor += 1
 
@@ -141,6 +164,38 @@ def scan(pointers: int, ends: int, limit: Any, tensors: int, first: int, last: i
     return False
 
 
+def squares(pointers: int, ends: int, chunks: int, sums: int, tensors: int, first: int, last: int) -> None:
+    """Sum the squares of the real numbers in chunks first to last, in double precision.
+
+    Args:
+        pointers: address of a (tensors,) int64 array: addresses of the arrays.
+        ends: address of a (tensors,) int64 array: running sum of the real numbers in them.
+        chunks: address of a (tensors,) int64 array: running sum of their chunks, each of CHUNK numbers but for a tensor's last.
+        sums: address of a float64 array: where each chunk's sum goes.
+        tensors: number of tensors.
+        first: first chunk of the range.
+        last: one past its last chunk.
+    """
+    tensor = holding(chunks, tensors, first)
+    while first < last:
+        stop = min(last, whole(chunks, tensor))
+        start = whole(chunks, tensor - 1) if tensor else 0
+        size = whole(ends, tensor) - (whole(ends, tensor - 1) if tensor else 0)
+        for chunk in range(first - start, stop - start):
+            put(sums, start + chunk, span(whole(pointers, tensor), chunk * CHUNK, min(chunk * CHUNK + CHUNK, size)))
+        first = stop
+        tensor += 1
+
+
+def sum_of_squares(at_g: int, first: int, last: int) -> float:
+    """Return the sum of the squares of elements first to last of one array."""
+    total = 0.0
+    for i in range(first, last):
+        g = load_g(at_g, i)
+        total += g * g
+    return total
+
+
 def holding(ends: int, tensors: int, element: int) -> int:
     """Return the number of the tensor that holds an element: the first that ends beyond it."""
     low, high = 0, tensors
@@ -153,23 +208,28 @@ def holding(ends: int, tensors: int, element: int) -> int:
     return low
 
 
-def sweep_for(rule: Rule, parameter: str, computed: str) -> Any:
+def sweep_for(
+    rule: Rule, parameter: str, computed: str, *, scaled: bool = False, averaged: bool = False, stochastic: bool = False
+) -> Any:
     """Return `sweep` compiled for a rule's branches and types.
 
     Args:
         rule: only the branches that it takes count.
         parameter: dtype name of parameters and gradients in memory.
         computed: dtype name of the arithmetic and of the state.
+        scaled: whether gradients are multiplied by a scalar first.
+        averaged: whether a moving average of the parameters is kept.
+        stochastic: whether 16-bit parameters are rounded up or down by chance.
     """
-    return _sweep_for(rule.branches, parameter, computed)
+    return _sweep_for(rule.branches, parameter, computed, scaled, averaged, stochastic)
 
 
 @cache
-def _sweep_for(rule: Rule, parameter: str, computed: str) -> Any:
+def _sweep_for(rule: Rule, parameter: str, computed: str, scaled: bool, averaged: bool, stochastic: bool) -> Any:
     least = np.dtype(REAL.get(computed, computed)).type(floor(REAL.get(computed, computed)))
 
-    real = numba.njit(lambda x: x - x if abs(x) < least else x, **_OPTIONS)
-    parts = numba.njit(lambda z: complex(real(z.real), real(z.imag)), **_OPTIONS)
+    real = numba.njit(lambda x: x - x if abs(x) < least else x, **OPTIONS)
+    parts = numba.njit(lambda z: complex(real(z.real), real(z.imag)), **OPTIONS)
 
     def flush(z: Any) -> Any:
         return z
@@ -177,22 +237,35 @@ def _sweep_for(rule: Rule, parameter: str, computed: str) -> Any:
     def flush_for(z):  # type: ignore[no-untyped-def]  # Numba compares its signature with that of the lambdas
         return (lambda z: parts(z)) if isinstance(z, types.Complex) else (lambda z: real(z))
 
-    overload(flush, jit_options=dict(_OPTIONS))(flush_for)  # type: ignore[arg-type]  # typed without nogil
-    bound = bind(rule, sqrt=math.sqrt, flush=flush, compile=numba.njit(**_OPTIONS))
-    return sweep_with(bound, rule, parameter, computed)
+    overload(flush, jit_options=dict(OPTIONS))(flush_for)  # type: ignore[arg-type]  # typed without nogil
+    bound = bind(rule, sqrt=math.sqrt, flush=flush, compile=numba.njit(**OPTIONS))
+    return sweep_with(bound, rule, parameter, computed, scaled=scaled, averaged=averaged, stochastic=stochastic)
 
 
-def sweep_with(function: Any, rule: Rule, parameter: str, computed: str) -> Any:
+def sweep_with(
+    function: Any,
+    rule: Rule,
+    parameter: str,
+    computed: str,
+    *,
+    scaled: bool = False,
+    averaged: bool = False,
+    stochastic: bool = False,
+) -> Any:
     """Return `sweep` around a compiled function of `update`'s arguments.
 
     Args:
         function: what to do to each element.
         rule: says which state there is.
         parameter: as for `sweep_for`.
-        computed: as for `sweep_for`.
+        computed: as for `sweep_for`, as are the next three.
+        scaled: whether gradients are multiplied by a scalar first.
+        averaged: whether a moving average of the parameters is kept.
+        stochastic: whether 16-bit parameters are rounded up or down by chance.
     """
     real = REAL.get(computed, computed)
     names: dict[str, Any] = {"update": function, "CENTERED": rule.centered, "MOMENTUM": rule.momentum > 0}
+    names |= {"SCALED": scaled, "AVERAGED": averaged, "STOCHASTIC": stochastic, "GAIN": GAIN, "KEEP": KEEP, "FRESH": FRESH}
     for stream in elements.STREAMS:
         stored = parameter if stream in "pg" else real if stream == "v" else computed
         value = real if stream == "v" else computed
@@ -200,82 +273,45 @@ def sweep_with(function: Any, rule: Rule, parameter: str, computed: str) -> Any:
         names[f"store_{stream}"] = elements.store(stored, value, stream)
         names[f"prefetch_{stream}"] = elements.prefetch(stored, written=stream != "g")
     names |= {"BLOCK": BLOCK, "AHEAD": AHEAD, "LINE": 64 // np.dtype(computed).itemsize}
+    names |= {"scalar": elements.load(real, real, "table"), "blend": numba.njit(**OPTIONS)(average), **_finding()}
+    names |= {"seeded": numba.njit(**OPTIONS)(seeded), "noise": numba.njit(**OPTIONS)(noise), "scatter": _scatter(parameter)}
     on = (name for name, taken in rule.switches.items() if taken)
-    variant = (_code(function.py_func), *on, rule.complex_form, parameter, computed)
-    names["scalar"] = elements.load(real, real, "table")
-    return _compiled(sweep, names, variant, (types.int64,) * 6)
+    variant = (code(function.py_func), *on, rule.complex_form, parameter, computed)
+    return compiled(sweep, names, variant, (types.int64,) * 8)
+
+
+def _scatter(parameter: str) -> Any:
+    """Return `scatter` compiled for a 16-bit type."""
+    names = {
+        "bits": elements.bits,
+        "number": elements.number,
+        "wide": numba.njit(lambda x: np.float64(x), **OPTIONS),
+        "where": numba.njit(lambda holds, one, other: one if holds else other, **OPTIONS),
+        "floor": numba.njit(lambda x: np.floor(x), **OPTIONS),
+        "FLOAT16": parameter == "float16",
+    }
+    return numba.njit(**OPTIONS)(rebound(scatter, names))
 
 
 @cache
 def scan_for(real: str) -> Any:
     """Return `scan` compiled for arrays of a real dtype, by name."""
-    names = {"magnitude": elements.magnitude(real), "prefetch_g": elements.prefetch(real, written=False)}
-    names |= {"BLOCK": BLOCK, "AHEAD": AHEAD, "LINE": 64 // np.dtype(real).itemsize}
-    return _compiled(scan, names, (real,), (types.int64,) * 6)
-
-
-def _compiled(function: Any, names: dict[str, Any], variant: tuple[str, ...], signature: tuple[Any, ...]) -> Any:
-    """Return a copy of a kernel that looks its globals up in `names`, compiled, and kept on disk for the next process.
-
-    Numba files what it compiled under the function's qualified name and the time stamp of its source file. It sees neither globals
-    nor other files, so two variants would share one entry and an edited rule would find the old one. Hence the name says it all.
-    """
-    find = numba.njit(**_OPTIONS)(rebound(holding, {"whole": whole}))
-    copy = rebound(function, {"whole": whole, "holding": find, **names})
-    constants = (f"{name}={value}" for name, value in names.items() if isinstance(value, int))
-    copy.__qualname__ = f"{function.__name__}_{_digest(*variant, *constants)}"
-    # No folder to write to, a full disk, a damaged file, which goes before the second try: the third can do without the cache.
-    for attempt in range(3):
-        kernel = numba.njit(**_OPTIONS)(copy)
-        try:
-            if attempt < 2:
-                kernel._cache = _Cache(copy)  # type: ignore[no-untyped-call]  # as `enable_caching` does with Numba's own
-            if attempt == 1:
-                kernel._cache.flush()
-            kernel.compile(signature)
-        except Exception:
-            if attempt == 2:
-                raise
-        else:
-            break
-    return kernel
-
-
-class _Cache(FunctionCache):
-    """Numba's cache on disk, but for one thing: to load a kernel it does not ready all of Numba first, and SciPy with it.
-
-    That takes a quarter of a second, and these kernels call nothing of it. Should a later Numba need some of it to link a kernel,
-    the process would end; hence only the versions that were tried.
-    """
-
-    def load_overload(self, signature: Any, context: Any) -> Any:
-        """Return the compiled kernel from disk, or None."""
-        if tuple(map(int, numba.__version__.split(".")[:2])) > (0, 68):
-            return super().load_overload(signature, context)  # type: ignore[no-untyped-call]
-        with self._guard_against_spurious_io_errors():
-            return self._load_overload(signature, context)  # type: ignore[no-untyped-call]
-
-
-def _digest(*variant: str) -> str:
-    """Return a short name for all that decides a kernel's machine code but the processor and Numba, which Numba sees to itself."""
-    return hashlib.sha256("\0".join((_made_from(), *variant)).encode()).hexdigest()[:24]
+    names = {"magnitude": elements.magnitude(real), "prefetch_g": elements.prefetch(real, written=False), **_finding()}
+    names |= {"BLOCK": BLOCK, "AHEAD": AHEAD, "LINE": 64 // (2 if real in elements.HALVES else np.dtype(real).itemsize)}
+    return compiled(scan, names, (real,), (types.int64,) * 6)
 
 
 @cache
-def _made_from() -> str:
-    """Return the code that every kernel is made from, as it is in memory: the files may have changed since they were loaded."""
-    own = (rule_update, square, modulus_square, sweep, scan, holding, _sweep_for.__wrapped__, sweep_with)
-    helpers = (f for f in vars(elements).values() if inspect.isfunction(f) and f.__module__ == elements.__name__)
-    settings = repr((numba.__version__, sorted(_OPTIONS.items()), elements.STREAMS, sorted(REAL.items())))
-    return "\0".join([settings, *(_code(function) for function in (*own, *helpers, floor))])
+def squares_for(real: str) -> Any:
+    """Return `squares` compiled for arrays of a real dtype, by name."""
+    # Sums may be taken in any order here: that of one chunk is the same whoever takes it.
+    add = numba.njit(**OPTIONS, fastmath={"reassoc", "contract"})(
+        rebound(sum_of_squares, {"load_g": elements.load(real, "float64", "g")})
+    )
+    names = {"span": add, "put": elements.store("float64", "float64", "v"), "CHUNK": CHUNK, **_finding()}
+    return compiled(squares, names, (real,), (types.int64,) * 7)
 
 
-def _code(function: Any) -> str:
-    """Return what a function does, as text that is the same in every process."""
-
-    def text(value: Any) -> str:
-        if not inspect.iscode(value):
-            return repr(value)
-        return f"{value.co_code.hex()} {value.co_names} {value.co_varnames} ({' '.join(map(text, value.co_consts))})"
-
-    return text(function.__code__)
+def _finding() -> dict[str, Any]:
+    """Return what every kernel finds its tensors with."""
+    return {"whole": whole, "holding": numba.njit(**OPTIONS)(rebound(holding, {"whole": whole}))}

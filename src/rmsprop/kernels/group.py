@@ -11,17 +11,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rmsprop.kernels import reference
+from rmsprop.kernels.columns import ROWS, Columns, limit_bits
 from rmsprop.kernels.precision import REAL, largest_gradient
-from rmsprop.kernels.threads import share
 from rmsprop.layout import Memory, address, dense
 from rmsprop.parameters import COMPUTED, Parameters
 from rmsprop.rule import Rule, Scalars
 
 Array = NDArray[Any]
-
-# Elements that a further thread must have to itself; below that, waking it costs more than it saves.
-GRAIN = 16_384
-_WRITTEN = (0, 2, 3, 4)  # rows of the table of addresses: p, v, m, b; row 1 is g's
 
 
 class Route(NamedTuple):
@@ -29,26 +25,8 @@ class Route(NamedTuple):
 
     grads: list[Array | None]
     swept: list[int]  # through the compiled pass
+    addresses: list[int]  # of the gradients of those
     left: list[int]  # through the reference
-
-
-class Columns:
-    """Some parameters as the kernels read them: addresses, running sizes, and where these lie themselves.
-
-    Args:
-        table: (5, tensors) int64: addresses of p, g, v, m and b.
-        sizes: (tensors,) int64: elements of each.
-        numbers: real numbers in an element.
-    """
-
-    def __init__(self, table: Array, sizes: Array, numbers: int) -> None:
-        """Sum the sizes, and keep the arrays whose addresses are given out."""
-        self.table, self.ends = table, sizes.cumsum()
-        self.reals = self.ends * numbers
-        self.tensors = len(sizes)
-        self.total = int(self.ends[-1])
-        self.at_rows = [address(row) for row in table]
-        self.at_ends, self.at_reals = address(self.ends), address(self.reals)
 
 
 class Group:
@@ -79,7 +57,8 @@ class Group:
         self.computed = self.real if self.parts else computed
         self.dtype = params[0].dtype
         self.stored = self.real if self.parts else self.dtype.name
-        self.bounds = [_bits(limit, REAL.get(self.stored, self.stored)) for limit in (self.parameter_limit, self.limit)]
+        stored_real = REAL.get(self.stored, self.stored)
+        self.bounds = [limit_bits(limit, stored_real) for limit in (self.parameter_limit, self.limit)]
         self.shapes = [p.shape for p in params]
         self.update = reference.update_for(rule, self.real)
         held: dict[str, Sequence[Array | None]] = {slot.argument: [state[slot.name][i] for i in indices] for slot in rule.slots}
@@ -90,14 +69,12 @@ class Group:
             from rmsprop.kernels import cpu  # loads Numba
 
             self.sweep = cpu.sweep_for(rule, self.stored, self.computed)
-            self.scan = cpu.scan_for(REAL.get(self.stored, self.stored))
-        # In elements of the sweep, and in real numbers for the scan.
-        self.sizes = np.array([p.size * (2 if self.parts else 1) for p in params], np.int64)
-        self.numbers = 2 if self.stored in REAL else 1
-        self.table = np.zeros((5, len(params)), np.int64)
-        for row, arrays in zip(_WRITTEN, (params, *self.state), strict=True):
-            self.table[row] = [0 if a is None else address(a) for a in arrays]
-        self.columns = Columns(self.table, self.sizes, self.numbers)
+            self.scan = cpu.scan_for(stored_real)
+        table = np.zeros((len(ROWS), len(params)), np.int64)
+        for row, arrays in enumerate((params, *self.state)):
+            table[row] = [0 if a is None else address(a) for a in arrays]
+        sizes = np.array([p.size * (2 if self.parts else 1) for p in params], np.int64)
+        self.columns = Columns(table, sizes, numbers=2 if self.stored in REAL else 1)
         real, whole = np.dtype(self.real), np.dtype(self.computed)
         self.kinds = [whole, whole, real, whole, whole]
 
@@ -121,8 +98,8 @@ class Group:
             parameters: makes an array that fits of what is not one yet, or refuses it.
             memory: what the step writes to; a gradient that lies in it is copied, as it would change under the step.
         """
-        route = Route(list(grads), [], [])
-        addresses = []
+        route = Route(list(grads), [], [], [])
+        addresses = route.addresses
         for k, g in enumerate(grads):
             if g is None:
                 continue
@@ -142,15 +119,11 @@ class Group:
                 route.swept.append(k)
             else:
                 route.left.append(k)
-        if len(addresses) == len(self.params):
-            self.table[1] = addresses
-        else:
-            self.table[1, route.swept] = addresses
         return route
 
     def beyond(self, route: Route) -> int | None:
         """Return the index of the first gradient with NaN, infinity or a square too large for the arithmetic, if any."""
-        if self._scan(1, route.swept):
+        if self._scan(route, self.bounds[1], gradients=True):
             for k in route.swept:
                 if reference.beyond(_there(route.grads[k]), self.limit):
                     return k
@@ -158,7 +131,7 @@ class Group:
             if reference.beyond(_there(route.grads[k]), self.limit):
                 return k
         if self.parameter_limit < np.inf:
-            suspects = route.swept if self._scan(0, route.swept) else []
+            suspects = route.swept if self._scan(route, self.bounds[0], gradients=False) else []
             for k in [*suspects, *route.left]:
                 if reference.beyond(self.params[k], self.parameter_limit):
                     return k
@@ -166,31 +139,24 @@ class Group:
 
     def advance(self, route: Route, scalars: Scalars) -> None:
         """Take one step along the gradients of a route."""
-        values = np.array(scalars, self.real)
+        values = np.array((*scalars, 1.0, 0.0, 0.0), self.real)  # no gain, no average
         if route.swept:
-            columns = self._columns(route.swept)
-            numbers = columns.at_rows[0], columns.at_ends, address(values), columns.tensors
-            share(lambda first, last: self.sweep(*numbers, first, last), columns.total, GRAIN)
+            self._columns(route).sweep(self.sweep, np.array(route.addresses, np.int64), values)
         if route.left:
             with np.errstate(all="ignore"):
                 for k in route.left:
-                    self._refer(k, _there(route.grads[k]), values)
+                    self._refer(k, _there(route.grads[k]), values[: len(scalars)])
 
-    def _scan(self, row: int, chosen: list[int]) -> bool:
-        """Return whether the parameters (row 0) or the gradients (row 1) hold a number beyond their limit."""
-        if not chosen:
+    def _scan(self, route: Route, bound: int, gradients: bool) -> bool:
+        """Return whether the gradients, or the parameters, of the compiled pass hold a number beyond a bound."""
+        if not route.swept:
             return False
-        columns = self._columns(chosen)
-        numbers = columns.at_rows[row], columns.at_reals, self.bounds[row], columns.tensors
-        found: list[bool] = []
-        share(lambda first, last: found.append(self.scan(*numbers, first, last)), columns.total * self.numbers, GRAIN)
-        return any(found)
+        columns = self._columns(route)
+        return columns.beyond(self.scan, np.array(route.addresses, np.int64) if gradients else columns.table[0], bound)
 
-    def _columns(self, chosen: list[int]) -> "Columns":
-        """Return what the kernels read of some of the parameters."""
-        if len(chosen) == len(self.params):
-            return self.columns
-        return Columns(np.ascontiguousarray(self.table[:, chosen]), self.sizes[chosen], self.numbers)
+    def _columns(self, route: Route) -> Columns:
+        """Return what the kernels read of the parameters that go through the compiled pass."""
+        return self.columns if len(route.swept) == len(self.params) else self.columns.chosen(route.swept)
 
     def _refer(self, k: int, g: Array, scalars: Array) -> None:
         """Take one parameter's step with the reference."""
@@ -211,13 +177,6 @@ def new_state(rule: Rule, p: Array, computed: str) -> dict[str, Array]:
             kind, initial = REAL.get(computed, computed), slot.initial
         state[slot.name] = np.full_like(p, initial, dtype=kind, subok=False)
     return state
-
-
-def _bits(limit: float, real: str) -> int:
-    """Return the bits of a limit, or of the largest number where the limit is beyond it."""
-    kind = np.dtype(real)
-    number = kind.type(min(limit, float(np.finfo(kind).max)))
-    return int(number.view(f"i{kind.itemsize}"))
 
 
 def _same_order(p: Array, g: Array) -> bool:

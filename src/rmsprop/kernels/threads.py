@@ -63,20 +63,21 @@ def set_num_threads(count: int) -> None:
     _threads = int(count)
 
 
-def share(work: Callable[[int, int], object], total: int, grain: int) -> None:
+def share(work: Callable[[int, int], object], total: int, grain: int, threads: int | None = None, align: int = 64) -> None:
     """Run work(first, last) over range(total), in as many equal parts as threads may be used.
 
     Args:
         work: called once for each part; must release the GIL to gain anything.
         total: number of elements.
         grain: elements that one more thread must have to itself to be worth waking.
+        threads: how many may be used; by default as many as `set_num_threads` says.
+        align: parts start at multiples of it. With 64 elements no two threads write to one cache line of an aligned tensor.
     """
-    parts = max(1, min(_threads, total // grain))
+    parts = max(1, min(threads or _threads, total // grain))
     if parts == 1:
         work(0, total)
         return
-    # Parts start at multiples of 64 elements, so that no two threads write to one cache line of a tensor that is aligned to lines.
-    cuts = [total * part // parts // 64 * 64 for part in range(parts)] + [total]
+    cuts = [total * part // parts // align * align for part in range(parts)] + [total]
     todo = list(pairwise(cuts))[::-1]
 
     def drain() -> None:

@@ -1,0 +1,94 @@
+"""Tensors as the kernels read them: a table of addresses, running sizes, and calls that share the work among threads."""
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rmsprop.kernels.threads import share
+from rmsprop.layout import address
+
+Array = NDArray[Any]
+
+# Elements that a further thread must have to itself; below that, waking it costs more than it saves.
+GRAIN = 16_384
+ROWS = "pvmbe"  # parameter, the rule's state, the parameter's moving average
+
+
+class Columns:
+    """Some tensors of one dtype with their state.
+
+    Args:
+        table: (5, tensors) int64: addresses of the arrays in ROWS, 0 for those that are not kept. The caller keeps the arrays.
+        sizes: (tensors,) int64: elements of each.
+        numbers: real numbers in an element.
+    """
+
+    def __init__(self, table: Array, sizes: Array, numbers: int) -> None:
+        """Sum the sizes, and note where the arrays lie whose addresses are given out."""
+        self.table, self.sizes, self.numbers = table, sizes, numbers
+        self.ends = sizes.cumsum()
+        self.reals = self.ends * numbers
+        self.tensors = len(sizes)
+        self.total = int(self.ends[-1]) if self.tensors else 0
+        self._at_table, self._at_ends, self._at_reals = address(table), address(self.ends), address(self.reals)
+        self._chunks: Array | None = None
+
+    def chosen(self, indices: list[int]) -> "Columns":
+        """Return some of the tensors."""
+        return Columns(np.ascontiguousarray(self.table[:, indices]), self.sizes[indices], self.numbers)
+
+    def sweep(self, kernel: Any, gradients: Array, scalars: Array, seed: int = 0, threads: int | None = None) -> None:
+        """Update all tensors.
+
+        Args:
+            kernel: from `cpu.sweep_for`.
+            gradients: (tensors,) int64: addresses of the gradients.
+            scalars: as `cpu.sweep` reads them.
+            seed: of the step's random bits.
+            threads: how many may be used; by default as many as `set_num_threads` says.
+        """
+        numbers = self._at_table, address(gradients), self._at_ends, address(scalars), seed, self.tensors
+        share(lambda first, last: kernel(*numbers, first, last), self.total, GRAIN, threads)
+
+    def beyond(self, kernel: Any, arrays: Array, limit: int, threads: int | None = None) -> bool:
+        """Return whether a number in arrays of the tensors' sizes is NaN or beyond a limit.
+
+        Args:
+            kernel: from `cpu.scan_for`.
+            arrays: (tensors,) int64: their addresses.
+            limit: the bits of the largest magnitude allowed.
+            threads: as for `sweep`.
+        """
+        numbers = address(arrays), self._at_reals, limit, self.tensors
+        found: list[bool] = []
+        share(lambda first, last: found.append(kernel(*numbers, first, last)), self.total * self.numbers, GRAIN, threads)
+        return any(found)
+
+    def squares(self, kernel: Any, arrays: Array, threads: int | None = None) -> float:
+        """Return the sum of the squares of all numbers in arrays of the tensors' sizes, the same for every number of threads.
+
+        Args:
+            kernel: from `cpu.squares_for`.
+            arrays: (tensors,) int64: their addresses.
+            threads: as for `sweep`.
+        """
+        from rmsprop.kernels.cpu import CHUNK
+
+        if self._chunks is None:
+            self._chunks = (-(self.sizes * self.numbers // -CHUNK)).cumsum()
+        chunks = self._chunks
+        total = int(chunks[-1]) if self.tensors else 0
+        sums = np.zeros(total)
+        numbers = address(arrays), self._at_reals, address(chunks), address(sums), self.tensors
+        share(lambda first, last: kernel(*numbers, first, last), total, max(1, GRAIN // CHUNK), threads, align=1)
+        return float(sums.sum())
+
+
+def limit_bits(limit: float, real: str) -> int:
+    """Return the bits of a limit in a real dtype, or of its largest number where the limit is beyond it."""
+    if real == "bfloat16":
+        return limit_bits(limit, "float32") >> 16
+    kind = np.dtype(real)
+    number = kind.type(min(limit, float(np.finfo(kind).max)))
+    return int(number.view(f"i{kind.itemsize}"))
