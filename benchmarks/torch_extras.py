@@ -12,7 +12,7 @@ from rmsprop.torch import RMSprop
 from timing import interleaved
 from torch_cases import CARTPOLE, LR, ONE_LARGE, RESNET, SMALL, Case, moved
 from torch_gate import CLIPPED_STATE, PARAMETER, compare, follow
-from torch_ruler import ruler
+from torch_ruler import of_ruler, rulers
 
 DECAY = 0.999
 Step = Callable[[], Any]
@@ -84,12 +84,12 @@ def line(case: Case, title: str, options: dict[str, Any], beside: Callable[..., 
         "foreach": beside(torch.optim.RMSprop(models["foreach"], lr=LR, foreach=True), models["foreach"]),
     }
     ours.step()  # makes the state, which the ruler measures out
-    steps["ruler"] = ruler(ours)
+    steps |= {f"ruler {k}": pass_ for k, pass_ in enumerate(rulers(ours))}
     times = interleaved(steps, seconds)
-    share, bare, default, foreach = (times[name] / times["ours"] for name in ("ruler", "bare", "torch", "foreach"))
+    size, took = moved(ours) / 1e6, times["ours"]
     return (
-        f"{case.title + ', ' + title:54} {moved(ours) / 1e6:5.0f} {times['ours'] * 1e3:8.3f} {share:8.2f} {1 / bare:7.2f} "
-        f"{default:8.1f} {foreach:9.1f}"
+        f"{case.title + ', ' + title:54} {size:5.0f} {took * 1e3:8.3f} {of_ruler(times):8.2f} {took / times['bare']:7.2f} "
+        f"{times['torch'] / took:8.1f} {times['foreach'] / took:9.1f}"
     )
 
 
