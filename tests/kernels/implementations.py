@@ -83,10 +83,37 @@ def _jax() -> Implementation:
     return _functional(step, jnp.asarray)
 
 
+def _optax() -> Implementation:
+    jax = pytest.importorskip("jax", reason="JAX is not installed")
+    optax = pytest.importorskip("optax", reason="optax is not installed")
+    jax.config.update("jax_enable_x64", True)
+    import rmsprop.optax
+
+    def run(rule: Rule, p: np.ndarray, grads: Sequence[np.ndarray], lrs: Sequence[float]) -> Trace:
+        table = jax.numpy.asarray(lrs, np.float64)
+        stepper = rmsprop.optax.rmsprop(lambda count: table[count], rule)
+
+        @jax.jit
+        def step(p: Any, g: Any, state: Any) -> Any:
+            updates, state = stepper.update(g, state, p)
+            return optax.apply_updates(p, updates), state
+
+        p, state = jax.numpy.asarray(p), stepper.init(jax.numpy.asarray(p))
+        trace = []
+        for g in grads:
+            # Updates have the dtype of the gradients: in float16 they would be rounded before p is.
+            p, state = step(p, jax.numpy.asarray(g.astype(COMPUTED[g.dtype.name])), state)
+            trace.append({"p": np.asarray(p)} | {slot.name: np.asarray(getattr(state, slot.name)) for slot in rule.slots})
+        return trace
+
+    return run
+
+
 IMPLEMENTATIONS: dict[str, Callable[[], Implementation]] = {
     "reference": lambda: _optimizer(10**9),
     "compiled": lambda: _optimizer(-1),
     "jax": _jax,
+    "optax": _optax,
 }
 
 
