@@ -68,7 +68,10 @@ CASES = [
 def fill(block: torch.Tensor, shape: Shape) -> torch.Tensor:
     """Return a new tensor of a shape that repeats the values of a block."""
     count = math.prod(shape)
-    return block.repeat(-(-count // len(block)))[:count].clone().view(shape)
+    tensor = torch.empty(count, dtype=block.dtype)
+    for first in range(0, count, len(block)):
+        tensor[first : first + len(block)] = block[: count - first]
+    return tensor.view(shape)
 
 
 def moved(optimizer: torch.optim.Optimizer) -> int:

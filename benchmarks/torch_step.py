@@ -9,9 +9,12 @@ is taken twice, as the package's own sweep with an addition in the rule's place 
 
 "moving" is the step as a training loop meets it: before each step, outside of what is timed, every `p.grad` is set to None and then
 to a tensor of the other of two sets, as after `zero_grad()` and `backward()`. Elsewhere the gradients stay where they were.
+
+Run it on an idle machine: where others are at work on the cores, PyTorch's threads lose more than ours by waiting for each other.
 """
 
 import argparse
+import os
 import time
 from collections.abc import Callable
 from typing import Any
@@ -20,6 +23,7 @@ import torch
 
 import rmsprop
 from rmsprop.torch import RMSprop
+from shapes import elements
 from timing import interleaved, machine
 from torch_cases import CASES, LR, Case, moved
 from torch_extras import extras
@@ -40,7 +44,7 @@ def main() -> None:
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
     rmsprop.set_num_threads(options.threads)
-    print(f"{machine()}, PyTorch {torch.__version__}; {options.threads} threads")
+    print(f"{machine()}, PyTorch {torch.__version__}; {options.threads} threads; load before this run {os.getloadavg()[0]:.1f}")
     print(
         f"\n{'case':32} {'MB':>5} {'ms':>8} {'GB/s':>6} {'of ruler':>8} {'× torch':>8} {'asked':>6} {'× foreach':>9} "
         f"{'× compiled':>10} {'asked':>6} {'moving: ms':>10} {'× torch':>8}"
@@ -53,7 +57,7 @@ def main() -> None:
 
 def large(case: Case) -> bool:
     """Return whether a case has more than 10 M elements."""
-    return sum(p.numel() for p in case.parameters()) > 10_000_000
+    return elements(case.shapes) > 10_000_000
 
 
 def line(case: Case, seconds: float, compiling: bool) -> str:
