@@ -42,7 +42,7 @@ class Parameters:
         self.names = tuple(named)
         # A subclass may mean something else by its operators, as np.matrix does by *.
         self.arrays = tuple(a if type(a) is np.ndarray else a.view(np.ndarray) for a in named.values())
-        _refuse_overlaps(self.names, self.arrays)
+        refuse_overlaps(self.names, self.arrays)
 
     def structured(self, values: Sequence[Any]) -> Any:
         """Return one value for each array in the structure that the user gave."""
@@ -127,7 +127,7 @@ def _fitting(name: Any, p: Array, g: Any) -> Array:
     return array
 
 
-def _refuse_overlaps(names: Sequence[Any], arrays: Sequence[Array]) -> None:
+def refuse_overlaps(names: Sequence[Any], arrays: Sequence[Array]) -> None:
     """Refuse arrays that share memory: an element that is there twice would be updated twice."""
     for name, array in zip(names, arrays, strict=True):
         if _overlaps_itself(array):

@@ -26,7 +26,7 @@ def noise(seed: Any, index: Any) -> Any:
     return x ^ (x >> 16)
 
 
-def seeded(step: int, tensor: int) -> int:
+def seeded(step: Any, tensor: Any) -> Any:
     """Return the seed of a tensor's elements in a step: 32 bits, far apart for neighbours."""
     return ((step * 0x9E3779B9) ^ ((tensor + 1) * 0x85EBCA6B)) & 0xFFFFFFFF
 

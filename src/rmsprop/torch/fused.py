@@ -1,0 +1,346 @@
+"""Parameters on the CPU: one compiled pass over all tensors of a group and dtype, on their own memory."""
+
+import os
+from collections.abc import Sequence
+from itertools import chain
+from operator import is_, itemgetter
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.autograd.graph import increment_version
+
+from rmsprop.kernels.columns import ROWS, Columns, limit_bits
+from rmsprop.kernels.precision import REAL, largest_gradient
+from rmsprop.rule import Rule, average
+from rmsprop.torch import shards
+from rmsprop.torch.addresses import Expected, same_order
+from rmsprop.torch.sparse import Rows, densified
+from rmsprop.torch.state import COMPUTED, Entry, name, parts, slot_dtype
+
+Array = NDArray[Any]
+
+
+class Single(NamedTuple):
+    """A parameter that goes by itself, through dense copies."""
+
+    k: int
+    arrays: list[Tensor | None]  # p, v, m and b
+    gradient: Tensor
+    rows: Rows | None  # those that a sparse gradient has; None for all
+
+
+class Route(NamedTuple):
+    """How one step runs over a batch."""
+
+    present: list[int] | None  # which parameters the compiled pass takes; None for all
+    gradients: Sequence[Tensor | None]  # of those
+    addresses: Array  # of the gradients
+    singles: list[Single]
+
+
+class Fused:
+    """Some parameters of one group and dtype with their state.
+
+    Args:
+        rule: the group's.
+        group: the group's options.
+        params: the parameters, each with complete state.
+        entries: their state.
+    """
+
+    on_host = True
+
+    def __init__(self, rule: Rule, group: dict[str, Any], params: list[Tensor], entries: list[Entry]) -> None:
+        """Lay out the table of addresses that the compiled pass reads."""
+        self.params, self.entries, self.group = params, entries, group
+        self.mesh = shards.mesh_of(params[0])
+        self.dtype = params[0].dtype
+        computed = name(COMPUTED[self.dtype])
+        self.real = REAL.get(computed, computed)
+        in_parts = self.dtype.is_complex and rule.complex_form == "parts"
+        self.computed = self.real if in_parts else computed
+        self.stored = self.real if in_parts else name(self.dtype)
+        self.averaged = group["ema_decay"] is not None
+        self.stochastic = group["stochastic_rounding"] and self.dtype in (torch.float16, torch.bfloat16)
+        slots = {slot.argument: slot.name for slot in rule.slots} | ({"e": "ema"} if self.averaged else {})
+        self.names = [slots[row] for row in ROWS if row in slots]
+        self.rows = [ROWS.index(row) for row in ROWS if row in slots]
+        self.dtypes = [slot_dtype(params[0], slot, rule) for slot in self.names]
+        self._fetch = itemgetter(*self.names, "step")
+        held = list(map(self._fetch, entries))
+        self.states: list[list[Tensor]] = [list(column) for column in zip(*held, strict=True)][:-1]
+        self.counts = joined(entries)
+        self._held = list(chain.from_iterable(map(self._fetch, entries)))
+        local, states = self._local(params), [self._local(column) for column in self.states]
+        self.expected = Expected(local)
+        # State is made in the order of a dense parameter; where the two differ, the parameter has gaps or was loaded with others.
+        self.loose = {
+            k
+            for k, p in enumerate(local)
+            if not all(same_order(p.shape, p.stride(), column[k].stride()) and _dense(column[k]) for column in states)
+        }
+        table = np.zeros((len(ROWS), len(params)), np.int64)
+        table[0] = [p.data_ptr() for p in local]
+        for row, column in zip(self.rows, states, strict=True):
+            table[row] = [t.data_ptr() for t in column]
+        numbers = 2 if self.stored in REAL else 1
+        sizes = np.array([p.numel() * (2 if in_parts else 1) for p in local], np.int64)
+        self.columns = Columns(table, sizes, numbers)
+        self._some: tuple[list[int], Columns] | None = None
+        self.tune(rule)
+
+    def tune(self, rule: Rule) -> None:
+        """Take another rule of the same branches and state."""
+        from rmsprop.kernels import cpu  # loads Numba
+
+        self.rule = rule
+        self.limit = largest_gradient(rule, self.real)
+        # The gradient that is squared has weight_decay·p in it.
+        self.parameter_limit = self.limit / rule.weight_decay if rule.switches["COUPLED"] else np.inf
+        self._scalars: tuple[Any, Array] | None = None
+        stored = REAL.get(self.stored, self.stored)
+        self._scan, self._squares, self._stored = cpu.scan_for, cpu.squares_for, stored
+        self._kernels: dict[tuple[bool, bool], Any] = {}
+
+    def _kernel(self, scaled: bool, averaged: bool) -> Any:
+        """Return the compiled pass, with or without a factor of the gradients and an average of the parameters."""
+        from rmsprop.kernels.cpu import sweep_for
+
+        if (scaled, averaged) not in self._kernels:
+            self._kernels[scaled, averaged] = sweep_for(
+                self.rule, self.stored, self.computed, scaled=scaled, averaged=averaged, stochastic=self.stochastic
+            )
+        return self._kernels[scaled, averaged]
+
+    def holds(self) -> bool:
+        """Return whether parameters and state are still the tensors, at the addresses, that the table has."""
+        if not all(map(is_, chain.from_iterable(map(self._fetch, self.entries)), self._held)):
+            return False
+        table = self.columns.table
+        if self.loose:
+            columns = zip((0, *self.rows), (self._local(self.params), *map(self._local, self.states)), strict=True)
+            return all([t.data_ptr() for t in column] == table[row].tolist() for row, column in columns)
+        found = self.expected.addresses(self._local(self.params), self.dtype)
+        if found is None or not (found == table[0]).all():
+            return False
+        for row, column, dtype in zip(self.rows, self.states, self.dtypes, strict=True):
+            found = self.expected.addresses(self._local(column), dtype)
+            if found is None or not (found == table[row]).all():
+                return False
+        return True
+
+    def route(self) -> Route | None:
+        """Find the gradients of a step; None if there are none.
+
+        Raises:
+            RuntimeError: one is sparse and the group does not say what to do about it.
+            ValueError: one does not fit its parameter.
+        """
+        gradients: list[Tensor | None] = [p.grad for p in self.params]
+        if not self.loose:
+            local = self._local(gradients)
+            found = self.expected.addresses(local, self.dtype)
+            if found is not None:
+                return Route(None, local, found, [])
+        present, singles, taken = [], [], []
+        for k, (p, g) in enumerate(zip(self._local(self.params), self._local(gradients), strict=True)):
+            if g is None:
+                continue
+            if g.layout != torch.strided:
+                g = densified(g, p, self.group["sparse"])
+                if g.is_sparse:
+                    rows = Rows(g)
+                    arrays = [rows.of(p), *(None if a is None else rows.of(a) for a in self._arrays(k)[:3])]
+                    singles.append(Single(k, arrays, fitting(g.values(), rows.of(p)), rows))
+                    continue
+            if k in self.loose:
+                dense = p.detach().clone(memory_format=torch.contiguous_format)
+                arrays = [dense, *(None if a is None else a.contiguous() for a in self._arrays(k))]
+                singles.append(Single(k, arrays, fitting(g, dense), None))
+                continue
+            present.append(k)
+            taken.append(fitting(g, p))
+        if not present and not singles:
+            return None
+        return Route(present, taken, np.array([g.data_ptr() for g in taken], np.int64), singles)
+
+    def squares(self, route: Route) -> float:
+        """Return the sum of the squares of all gradients."""
+        total = self._columns(route).squares(self._squares(self._stored), route.addresses, torch.get_num_threads())
+        total += sum(float(parts(one.gradient).double().square().sum()) for one in route.singles)
+        return shards.total(total, self.mesh, self.params[0]) if self.mesh is not None else total
+
+    def beyond(self, route: Route, gain: float, *, gradients: bool = True) -> bool:
+        """Return whether a gradient is not finite, or so large that its square is not; or a parameter in its weight decay.
+
+        Args:
+            route: of the step.
+            gain: what the gradients will be multiplied by.
+            gradients: whether to look at the gradients, too.
+        """
+        columns, threads = self._columns(route), torch.get_num_threads()
+        found = False
+        if gradients:
+            limit = self.limit / gain
+            found = columns.beyond(self._scan(self._stored), route.addresses, limit_bits(limit, self._stored), threads)
+            found = found or any(not (parts(one.gradient).abs() <= limit).all() for one in route.singles)
+        if self.parameter_limit < np.inf:
+            bits = limit_bits(self.parameter_limit, self._stored)
+            found = found or columns.beyond(self._scan(self._stored), columns.table[0], bits, threads)
+        return shards.anywhere(found, self.mesh) if self.mesh is not None else found
+
+    def advance(self, route: Route, lr: float | Tensor, gain: float, *, scaled: bool, skip: Any = None) -> None:
+        """Take one step.
+
+        Args:
+            route: of the step.
+            lr: learning rate.
+            gain: what the gradients are multiplied by first.
+            scaled: whether the step multiplies them at all.
+            skip: not used here; what is skipped on the host is not begun.
+        """
+        lr = lr.item() if isinstance(lr, Tensor) else lr
+        every = route.present is None or len(route.present) == len(self.params)
+        touched = [*(range(len(self.params)) if every else route.present or ()), *(one.k for one in route.singles)]
+        counts = self.counts[touched].tolist() if self.rule.bias_correction or self.stochastic else [0.0]
+        if min(counts) == max(counts):
+            self._sweep(self._columns(route), route.addresses, self._numbers(lr, gain, int(counts[0]) + 1), counts[0], scaled)
+        else:
+            self._sweep_by_count(route, lr, gain, scaled)
+        for one in route.singles:
+            self._single(one, self._numbers(lr, gain, int(self.counts[one.k]) + 1), scaled)
+        if every:
+            self.counts.add_(1.0)
+            increment_version(self.params)
+        else:
+            self.counts[touched] += 1.0
+            increment_version([self.params[k] for k in touched])
+
+    def _sweep(self, columns: Columns, addresses: Array, scalars: Array, count: float, scaled: bool) -> None:
+        """Run the compiled pass."""
+        columns.sweep(self._kernel(scaled, self.averaged), addresses, scalars, int(count), torch.get_num_threads())
+
+    def _sweep_by_count(self, route: Route, lr: float, gain: float, scaled: bool) -> None:
+        """Run the compiled pass once for each number of steps that parameters have taken: the correction depends on it."""
+        present = list(range(len(self.params))) if route.present is None else route.present
+        counts = self.counts[present].numpy()
+        for count in np.unique(counts):
+            chosen = np.flatnonzero(counts == count)
+            columns = self.columns.chosen([present[i] for i in chosen])
+            self._sweep(columns, route.addresses[chosen], self._numbers(lr, gain, int(count) + 1), float(count), scaled)
+
+    def _single(self, one: Single, scalars: Array, scaled: bool) -> None:
+        """Step one parameter through dense copies, and write them back."""
+        p, entry = self._local(self.params)[one.k], self.entries[one.k]
+        kernel = self._kernel(scaled, self.averaged and one.rows is None)
+        table = np.array([[0 if a is None else a.data_ptr()] for a in (*one.arrays, None)][: len(ROWS)], np.int64)
+        factor = 2 if self.dtype.is_complex and self.stored not in REAL else 1
+        sizes = np.array([one.gradient.numel() * factor], np.int64)
+        columns = Columns(table, sizes, self.columns.numbers)
+        columns.sweep(kernel, np.array([one.gradient.data_ptr()], np.int64), scalars, 0, torch.get_num_threads())
+        targets = [p.detach(), *self._arrays(one.k)]
+        for target, new in zip(targets, one.arrays, strict=False):
+            if target is not None and new is not None and target is not new:
+                target.copy_(new) if one.rows is None else one.rows.put(target, new)
+        if self.averaged and one.rows is not None:
+            keep = self.group["ema_decay"]
+            entry["ema"].copy_(average(entry["ema"], p.detach(), keep, 1 - keep))
+
+    def _numbers(self, lr: float, gain: float, step: int) -> Array:
+        """Return the scalars of a step in the arithmetic's precision."""
+        key = (lr, gain, self.group["ema_decay"], step if self.rule.bias_correction else 0)
+        if self._scalars is None or self._scalars[0] != key:
+            keep = self.group["ema_decay"] or 0.0
+            numbers = (*self.rule.scalars(lr, step), gain, keep, 1 - keep)
+            self._scalars = key, np.array(numbers, self.real)
+        return self._scalars[1]
+
+    def _columns(self, route: Route) -> Columns:
+        """Return the table of the parameters that the compiled pass takes."""
+        if route.present is None:
+            return self.columns
+        if self._some is None or self._some[0] != route.present:
+            self._some = route.present, self.columns.chosen(route.present)
+        return self._some[1]
+
+    def _arrays(self, k: int) -> list[Tensor | None]:
+        """Return v, m, b and the average of parameter k, None for those that are not kept."""
+        held = dict(zip(self.rows, (self._local(column)[k] for column in self.states), strict=True))
+        return [held.get(row) for row in range(1, len(ROWS))]
+
+    def _local(self, tensors: Sequence[Any]) -> Sequence[Any]:
+        """Return the part of distributed tensors that lies in this process; others as they are."""
+        return tensors if self.mesh is None else shards.local(tensors)
+
+
+def fusible(p: Tensor, group: dict[str, Any]) -> str | None:
+    """Return why a parameter cannot go through the compiled pass, or None if it can."""
+    if group["fused"] is False:
+        return "fused=False"
+    if group["differentiable"]:
+        return "differentiable=True"
+    if os.environ.get("NUMBA_DISABLE_JIT", "0") not in ("", "0"):
+        return "NUMBA_DISABLE_JIT is set"
+    local = shards.local([p])[0] if shards.mesh_of(p) is not None else p
+    if type(local) not in (Tensor, torch.nn.Parameter, torch.nn.Buffer):
+        return f"it is a {type(p).__name__}"
+    if local.device.type != "cpu" or local.layout != torch.strided:
+        return f"it is on {p.device}" if local.device.type != "cpu" else f"its layout is {p.layout}"
+    if local.dtype == torch.float16:
+        from rmsprop.kernels.elements import converts_float16  # loads Numba
+
+        return None if converts_float16() else "this processor does not convert float16"
+    return None
+
+
+def fitting(g: Tensor, p: Tensor) -> Tensor:
+    """Return a gradient in its parameter's dtype and order of memory, copied only where it differs, or refuse it.
+
+    Raises:
+        ValueError: its shape or device differs, or it is complex and the parameter is not.
+    """
+    if g.shape != p.shape or g.device != p.device or (g.is_complex() and not p.is_complex()):
+        raise ValueError(
+            f"a gradient must have its parameter's shape {tuple(p.shape)} and device {p.device} and fit its dtype {name(p.dtype)}, "
+            f"got shape {tuple(g.shape)}, device {g.device} and dtype {name(g.dtype)}"
+        )
+    if g.dtype == p.dtype and same_order(p.shape, g.stride(), p.stride()) and not (g.is_conj() or g.is_neg()):
+        return g.detach()
+    return torch.empty_like(p, memory_format=torch.preserve_format).copy_(g)
+
+
+def joined(entries: Sequence[Entry]) -> Tensor:
+    """Return the counts of steps as one vector, of which each entry's "step" is an element; they are brought together if need be.
+
+    Counting is one addition then, whatever the number of parameters. What lies together already stays, as shared memory must.
+    """
+    steps = [entry["step"] for entry in entries]
+    first = steps[0]
+    if all(
+        type(step) is Tensor
+        and step.dtype == torch.float32
+        and step.device.type == "cpu"
+        and step.dim() == 0
+        and step.untyped_storage().data_ptr() == first.untyped_storage().data_ptr()
+        and step.storage_offset() == first.storage_offset() + k
+        for k, step in enumerate(steps)
+    ):
+        vector = torch.empty(0).set_(first.untyped_storage(), first.storage_offset(), (len(steps),), (1,))
+    else:
+        vector = torch.tensor([float(step) for step in steps], dtype=torch.float32)
+        for entry, step in zip(entries, vector.unbind(), strict=True):
+            entry["step"] = step
+    return vector
+
+
+def _dense(tensor: Tensor) -> bool:
+    """Return whether a tensor fills one stretch of memory, in some order of its dimensions."""
+    reach = 1
+    for stride, size in sorted((s, n) for s, n in zip(tensor.stride(), tensor.shape, strict=True) if n != 1):
+        if stride != reach:
+            return tensor.numel() == 0
+        reach *= size
+    return True

@@ -1,0 +1,118 @@
+"""What an optimizer's groups amount to: which parameters go together, and through what. Kept from step to step while it holds."""
+
+from operator import is_
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from rmsprop.kernels.precision import check_precision
+from rmsprop.rule import Rule
+from rmsprop.torch import shards
+from rmsprop.torch.fused import Fused, fusible
+from rmsprop.torch.options import EXTRAS, axis_values, check_extras, rule_of
+from rmsprop.torch.state import COMPUTED, complete, name
+from rmsprop.torch.tensors import Tensors
+
+
+class Section:
+    """One group of an optimizer.
+
+    Args:
+        group: the param group.
+        state: the optimizer's state, to which that of parameters with a gradient is added.
+        every: whether to make the state of all parameters.
+    """
+
+    def __init__(self, group: dict[str, Any], state: Any, *, every: bool = False) -> None:
+        """Sort the parameters into batches."""
+        self.group = group
+        self.params: list[Tensor] = list(group["params"])
+        self._read()
+        self.dormant: list[Tensor] = []
+        found: dict[Any, list[Tensor]] = {}
+        for p in self.params:
+            if p.grad is None and not state.get(p) and not (every and p.requires_grad):
+                self.dormant.append(p)
+                continue
+            complete(state[p], p, self.rule, averaged=group["ema_decay"] is not None, capturable=_counts_on_device(p, group))
+            reason = fusible(p, group)
+            if reason is not None and group["fused"]:
+                raise ValueError(f"fused=True cannot be had for a parameter of shape {tuple(p.shape)}: {reason}; pass fused=None")
+            spread = (p.device_mesh, tuple(p.placements)) if shards.mesh_of(p) is not None else None  # type: ignore[attr-defined]
+            found.setdefault((reason is None, p.dtype, p.device, type(p) if reason else None, spread), []).append(p)
+        self.batches = [
+            (Fused if key[0] else Tensors)(self.rule, group, params, [state[p] for p in params]) for key, params in found.items()
+        ]
+
+    def _read(self) -> None:
+        """Take the group's options, checked."""
+        group = self.group
+        check_extras(group)
+        self.axes, self.extras = axis_values(group), tuple(group[key] for key in EXTRAS)
+        self.rule: Rule = rule_of(group)
+        self.kinds = {name(COMPUTED[p.dtype]) for p in self.params}
+        self.largest_lr = -1.0
+        self.lr()
+
+    def lr(self) -> float | Tensor:
+        """Return the learning rate of the next step, checked; a tensor stays one, unless it lies on the host anyway."""
+        lr: Any = self.group["lr"]
+        if isinstance(lr, Tensor):
+            if lr.device.type != "cpu" or torch.compiler.is_compiling() or lr.requires_grad:
+                return lr
+            lr = lr.item()
+        if not 0 <= lr <= self.largest_lr:  # the larger the lr, the harder to hold; smaller ones need no second look
+            rate = float(lr) if isinstance(lr, int | float) and 0 <= lr < float("inf") else -1.0
+            if rate < 0:
+                raise ValueError(f"Invalid learning rate: {lr}; lr must be in [0, inf), and maximize=True ascends")
+            for kind in self.kinds:
+                check_precision(self.rule, kind, rate)
+            self.largest_lr = rate
+        return lr  # type: ignore[no-any-return]
+
+    def holds(self, group: dict[str, Any]) -> bool:
+        """Return whether the group is still what it was; rules of the same branches are taken over."""
+        if group is not self.group or len(group["params"]) != len(self.params):
+            return False
+        if not all(map(is_, group["params"], self.params)) or any(p.grad is not None for p in self.dormant):
+            return False
+        if tuple(group[key] for key in EXTRAS) != self.extras:
+            return False
+        if axis_values(group) != self.axes:
+            before = self.rule
+            self._read()
+            if (self.rule.branches, self.rule.slots) != (before.branches, before.slots):
+                return False
+            for batch in self.batches:
+                batch.tune(self.rule)
+        return all(batch.holds() for batch in self.batches)
+
+
+class Plan:
+    """All groups of an optimizer.
+
+    Args:
+        groups: its param groups.
+        state: its state.
+        every: whether to make the state of all parameters that require gradients, before there are any.
+    """
+
+    def __init__(self, groups: list[dict[str, Any]], state: Any, *, every: bool = False) -> None:
+        """Sort the parameters of all groups."""
+        self.state = state
+        self.sections = [Section(group, state, every=every) for group in groups]
+        self.entries = list(state.values())
+
+    def holds(self, groups: list[dict[str, Any]], state: Any) -> bool:
+        """Return whether everything is still as it was."""
+        if state is not self.state or len(state) != len(self.entries) or len(groups) != len(self.sections):
+            return False
+        if not all(map(is_, state.values(), self.entries)):
+            return False
+        return all(section.holds(group) for section, group in zip(self.sections, groups, strict=True))
+
+
+def _counts_on_device(p: Tensor, group: dict[str, Any]) -> bool:
+    """Return whether a parameter's count of steps lives on its device, as a captured graph needs it."""
+    return bool(group["capturable"]) and p.device.type != "cpu"

@@ -1,0 +1,148 @@
+"""One step over all batches of an optimizer: whether it is taken, what gradients are multiplied by, then each batch's own pass."""
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from rmsprop.torch.fused import Fused
+from rmsprop.torch.plan import Plan, Section
+from rmsprop.torch.tensors import Tensors
+
+# What clip_grad_norm_ adds to the norm before it divides.
+_TINY = 1e-6
+
+Work = list[tuple[Section, Any, Any]]  # section, batch, route
+
+
+def advance(optimizer: Any, plan: Plan) -> int | Tensor:
+    """Take one step, or leave everything as it is.
+
+    Args:
+        optimizer: whose step it is; `grad_scale` and `found_inf` are read, as GradScaler sets them.
+        plan: of its groups.
+
+    Returns:
+        How many steps were skipped for a gradient that is not finite: 0 or 1, a tensor where a device decided.
+    """
+    work: Work = [
+        (section, batch, route) for section in plan.sections for batch in section.batches if (route := batch.route()) is not None
+    ]
+    if not work or _is_rehearsal(work):
+        return 0
+    rates = [section.lr() for section, _, _ in work]
+    scale, found = optimizer.grad_scale, optimizer.found_inf
+    accelerated = not all(batch.on_host for _, batch, _ in work)
+    if accelerated:
+        optimizer._accelerator_graph_capture_health_check()
+    if found is not None and not accelerated:
+        if found.item():
+            return 0
+        found = None
+    gain: float | Tensor = 1.0
+    if scale is not None:
+        gain = 1.0 / scale if accelerated else 1.0 / scale.item()
+    gains, norms = _clipping(work, gain)
+    skipped = _refused(optimizer, work, gains, norms)
+    if isinstance(skipped, bool):
+        if skipped:
+            return 1
+        skip = found
+    else:
+        skip = skipped if found is None else skipped | found.to(skipped.device).bool()
+    if skip is not None:
+        skip = skip.reshape(()).bool()
+        if any(batch.on_host for _, batch, _ in work):  # parameters on the host have to know
+            if skip.item():
+                return 0 if isinstance(skipped, bool) else skipped.to(torch.int64)
+            skip = None
+    with torch.set_grad_enabled(optimizer.defaults["differentiable"]):
+        for (section, batch, route), lr, one in zip(work, rates, gains, strict=True):
+            scaled = scale is not None or section.group["max_norm"] is not None
+            batch.advance(route, lr, one, scaled=scaled, skip=skip)
+    return 0 if isinstance(skipped, bool) else skipped.to(torch.int64)
+
+
+def _clipping(work: Work, gain: float | Tensor) -> tuple[list[Any], dict[float, Any]]:
+    """Return what each batch's gradients are multiplied by, and the norm for each of the groups' values of max_norm."""
+    squares: dict[float, list[Any]] = {}
+    for section, batch, route in work:
+        limit = section.group["max_norm"]
+        if limit is not None:
+            squares.setdefault(limit, []).append(batch.squares(route))
+    norms: dict[float, Any] = {}
+    factors: dict[float | None, Any] = {None: gain}
+    for limit, parts in squares.items():
+        on_device = [part for part in parts if isinstance(part, Tensor)]
+        total = sum(part.to(on_device[0].device) if isinstance(part, Tensor) else part for part in parts)
+        norms[limit] = norm = total**0.5 * gain
+        ratio = limit / (norm + _TINY)
+        # As clip_grad_norm_ has it: NaN stays NaN.
+        factors[limit] = gain * (torch.clamp(ratio, max=1.0) if isinstance(ratio, Tensor) else 1.0 if ratio > 1.0 else ratio)
+    return [factors[section.group["max_norm"]] for section, _, _ in work], norms
+
+
+def _refused(optimizer: Any, work: Work, gains: list[Any], norms: dict[float, Any]) -> bool | Tensor:
+    """Return whether the step is to be skipped, decided on the device where gradients are there; or raise.
+
+    A norm that is finite says that all gradients are, and clipped ones are not large: one look at them serves both.
+    """
+    flag: bool | Tensor = False
+    for (section, batch, route), gain in zip(work, gains, strict=True):
+        policy, limit = section.group["on_nonfinite"], section.group["max_norm"]
+        if policy == "propagate":
+            continue
+        norm = norms.get(limit)
+        bad = batch.beyond(route, gain, gradients=norm is None)
+        if norm is not None:
+            bad = bad | (~torch.isfinite(norm) if isinstance(norm, Tensor) else not abs(norm) < float("inf"))
+        if policy == "raise" and bool(bad):
+            raise FloatingPointError(_complaint(optimizer, batch, gain))
+        if policy == "skip":
+            if isinstance(bad, bool):
+                if bad:
+                    return True
+            else:
+                flag = bad if isinstance(flag, bool) else flag | bad.to(flag.device)
+    return flag
+
+
+def _is_rehearsal(work: Work) -> bool:
+    """Return whether this is the step with lr and all gradients at 0 by which distributed checkpointing makes the state.
+
+    It must change nothing: neither does it count, nor do v and the weights decay by it.
+    """
+    for section, batch, _ in work:
+        lr = section.group["lr"]
+        if isinstance(lr, Tensor) and lr.device.type != "cpu":
+            return False
+        if lr != 0 or any(entry["step"].device.type != "cpu" or entry["step"] != 0 for entry in batch.entries[:1]):
+            return False
+    return not any(p.grad.count_nonzero() for _, batch, _ in work for p in batch.params if p.grad is not None)
+
+
+def _complaint(optimizer: Any, batch: Fused | Tensors, gain: Any) -> str:
+    """Return why a gradient of a batch was refused."""
+    named = {id(p): name for p, name in optimizer._named()}
+    remedy = "nothing was changed; lower the learning rate or mend the loss, or pass on_nonfinite='skip'"
+    for p in batch.params:
+        tensors = [("the gradient of {}", p.grad, batch.limit / float(gain))]
+        if batch.rule.switches["COUPLED"]:
+            tensors.append(("parameter {} in its weight decay", p.detach(), batch.limit / batch.rule.weight_decay))
+        for what, tensor, limit in tensors:
+            if tensor is None:
+                continue
+            values = tensor.detach()
+            values = values.coalesce().values() if values.is_sparse else values
+            wrong = ~(values.abs() <= limit)
+            if wrong.any():
+                place = tuple(wrong.nonzero()[0].tolist())
+                value = values[place].item()
+                why = "" if value - value != 0 else ", whose square overflows"
+                return f"{what.format(repr(named[id(p)]))} is {value} at {place}{why}; {remedy}"
+    return f"the gradients' norm is not finite; {remedy}"
+
+
+def traced(optimizer: Any) -> None:
+    """Take one step under `torch.compile`, on PyTorch's operations alone."""
+    raise NotImplementedError
