@@ -75,6 +75,12 @@ TOLERANCES |= {
     ),
 }
 
+# rmsprop.optax against optax.rmsprop: six steps, never set back.
+TOLERANCES |= {
+    "optax live float32": Tolerance(6, 8, f"{_ORDER}; {_RSQRT}"),
+    "optax live float64": Tolerance(6, 8, f"{_ORDER}; {_RSQRT}"),
+}
+
 
 class Relative(NamedTuple):
     """How far a result may be from what it is compared with, as a share of it."""
@@ -91,4 +97,11 @@ RELATIVE: dict[str, Relative] = {
     "fit, certified rss": Relative(1e-9, "the certified values have 11 digits"),
     "fit, optimum": Relative(1e-8, "a polished fit is at rounding's floor, √ulp of RSS"),
     "fit, streamed": Relative(2e-2, "a mini-batch run ends within its last learning rate of the optimum"),
+}
+
+# rmsprop.optax against optax.rmsprop.
+RELATIVE |= {
+    "optax, centered and corrected": Relative(
+        1e-6, "the corrected v - m² is 0 at the first step, where theirs is rounding: √(ulp of v) / eps = √(2e-16·30) / 0.1 of a step"
+    ),
 }
