@@ -26,7 +26,8 @@ from rmsprop.torch.options import (
 from rmsprop.torch.plan import Plan
 from rmsprop.torch.report import Writer, log, report
 from rmsprop.torch.state import COMPUTED
-from rmsprop.torch.stepping import advance, traced
+from rmsprop.torch.stepping import advance
+from rmsprop.torch.tracing import gather, traceable, traced
 
 
 class RMSprop(Optimizer):
@@ -188,11 +189,22 @@ class RMSprop(Optimizer):
                 loss = closure()
         if self._in_average:
             raise RuntimeError("the averaged weights are swapped in; leave `with optimizer.averaged()` before the next step")
-        if torch.compiler.is_compiling():
+        if torch.compiler.is_compiling() and all(traceable(group) for group in self.param_groups):
             traced(self)
         else:
-            self._skipped += advance(self, self._planned())
+            self._advance()
         return loss
+
+    @torch.compiler.disable  # type: ignore[untyped-decorator]
+    def _advance(self) -> None:
+        """Take one step outside of compiled code."""
+        self._skipped += advance(self, self._planned())
+
+    def _init_group(self, group: dict[str, Any], *lists: Any) -> None:
+        """Fill lists with a group's tensors, for `torch.compile`, which knows this method by its name."""
+        params, grads, v, m, b, averages, steps, told = lists
+        gather(group, self.state, params, grads, [v, m, b], averages, steps, told)
+        self._plan = None
 
     @property
     def skipped(self) -> int:

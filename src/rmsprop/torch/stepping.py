@@ -141,8 +141,3 @@ def _complaint(optimizer: Any, batch: Fused | Tensors, gain: Any) -> str:
                 why = "" if value - value != 0 else ", whose square overflows"
                 return f"{what.format(repr(named[id(p)]))} is {value} at {place}{why}; {remedy}"
     return f"the gradients' norm is not finite; {remedy}"
-
-
-def traced(optimizer: Any) -> None:
-    """Take one step under `torch.compile`, on PyTorch's operations alone."""
-    raise NotImplementedError

@@ -3,6 +3,7 @@
 Nothing here waits for a device: learning rates, scales and what decides about skipping a step may be tensors on it.
 """
 
+import builtins
 from collections.abc import Callable, Sequence
 from functools import cache
 from operator import itemgetter
@@ -13,7 +14,7 @@ from torch import Tensor
 
 from rmsprop.kernels.precision import floor, largest_gradient
 from rmsprop.kernels.rounding import noise, scatter, seeded
-from rmsprop.rule import Rule, average, bind, rebound
+from rmsprop.rule import Rule, average, bind, modulus_square, rebound, square
 from rmsprop.torch.fused import fitting
 from rmsprop.torch.sparse import Rows, densified
 from rmsprop.torch.state import COMPUTED, REAL, Entry, name, parts
@@ -69,16 +70,18 @@ class Stack:
 
 
 @cache
-def bound(rule: Rule, real: str, stacked: bool) -> Callable[..., tuple[Any, ...]]:
+def bound(rule: Rule, real: str, *, joint: bool = False, stacked: bool = False) -> Callable[..., tuple[Any, ...]]:
     """Return the rule bound to tensors, or to stacks of them.
 
     Args:
         rule: only the branches that it takes count; `Rule.branches`.
         real: dtype name of the arithmetic's real numbers.
+        joint: whether operands are complex numbers as they are; otherwise they are real, or the parts of complex ones.
         stacked: whether the operands are stacks. Those are for accelerators, which are as fast on subnormal numbers as on others.
     """
+    of = modulus_square if joint else square
     if stacked:
-        return bind(rule, sqrt=Stack.sqrt)  # type: ignore[no-any-return]
+        return bind(rule, sqrt=Stack.sqrt, square=of)  # type: ignore[no-any-return]
     least = floor(real)
 
     def flush(z: Tensor) -> Tensor:
@@ -86,7 +89,26 @@ def bound(rule: Rule, real: str, stacked: bool) -> Callable[..., tuple[Any, ...]
             return torch.view_as_complex(flush(torch.view_as_real(z)))
         return torch.where(z.abs() < least, torch.zeros_like(z), z)
 
-    return bind(rule, sqrt=torch.sqrt, flush=flush)  # type: ignore[no-any-return]
+    return bind(rule, sqrt=torch.sqrt, flush=flush, square=of, compile=_anonymous)  # type: ignore[no-any-return]
+
+
+def _anonymous(function: Any) -> Any:
+    """Return a bound function as `torch.compile` must find it: with a module's name it would look the globals up there, unbound."""
+    function.__globals__.pop("__name__", None)
+    function.__globals__["__builtins__"] = builtins
+    return function
+
+
+def biases(decay: float, step: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Return what a start at 0 leaves to the means: before a step, after it, and before it as a divisor, 1 where there is none.
+
+    Args:
+        decay: weight of the past.
+        step: steps taken, on any device.
+    """
+    past = decay ** step.double()
+    prior, correction = 1 - past, 1 - past * decay
+    return prior, correction, torch.where(prior == 0, 1.0, prior)
 
 
 class Route(NamedTuple):
@@ -116,6 +138,7 @@ class Tensors:
         computed = COMPUTED[self.dtype]
         self.computed, self.real = computed, REAL.get(computed, computed)
         self.in_parts = self.dtype.is_complex and rule.complex_form == "parts"
+        self.joint = self.dtype.is_complex and not self.in_parts
         self.averaged = group["ema_decay"] is not None
         self.stochastic = group["stochastic_rounding"] and self.dtype in (torch.float16, torch.bfloat16)
         foreach = group["foreach"]
@@ -123,8 +146,7 @@ class Tensors:
             foreach = params[0].device.type in ACCELERATORS and not torch.compiler.is_compiling()
         # Where each parameter has a number of its own in the arithmetic, or its modulus is taken, they go one by one.
         plain = type(params[0]) in (Tensor, torch.nn.Parameter) and not group["differentiable"]
-        joint = self.dtype.is_complex and not self.in_parts
-        self.stacked = bool(foreach) and plain and not rule.bias_correction and not joint and len(params) > 1
+        self.stacked = bool(foreach) and plain and not rule.bias_correction and not self.joint and len(params) > 1
         self._fetch = itemgetter(*(slot.name for slot in rule.slots), "step")
         self._held = [tensor for entry in entries for tensor in self._fetch(entry)]
         self.tune(rule)
@@ -133,7 +155,7 @@ class Tensors:
         """Take another rule of the same branches and state."""
         self.rule = rule
         self.limit = largest_gradient(rule, name(self.real))
-        self.update = bound(rule.branches, name(self.real), self.stacked)
+        self.update = bound(rule.branches, name(self.real), joint=self.joint, stacked=self.stacked)
 
     def holds(self) -> bool:
         """Return True: every step reads parameters and state anew."""
@@ -248,9 +270,7 @@ class Tensors:
             correction: Any = 1.0
             prior = divisor = correction
         else:
-            past = rule.decay ** step.double()
-            prior, correction = 1 - past, 1 - past * rule.decay
-            divisor = torch.where(prior == 0, 1.0, prior)
+            prior, correction, divisor = biases(rule.decay, step)
         return rule.arranged(
             lr, rule.decay, 1 - rule.decay, rule.eps, rule.momentum, rule.weight_decay, correction, prior, divisor, 1.0
         )

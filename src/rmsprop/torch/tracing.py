@@ -1,0 +1,104 @@
+"""A step as `torch.compile` sees it: the rule on plain tensors, with nothing in it that would stop the compiler.
+
+The compiler does not trace `_init_group` of an optimizer; it runs it, and takes what it put into the lists as inputs and constants.
+"""
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from rmsprop.rule import average
+from rmsprop.torch.options import rule_of
+from rmsprop.torch.state import COMPUTED, REAL, complete, name, parts
+from rmsprop.torch.tensors import biases, bound
+
+
+def traceable(group: dict[str, Any]) -> bool:
+    """Return whether a group's step needs nothing of the host; otherwise it interrupts the compiled code and runs as always."""
+    return group["on_nonfinite"] == "propagate" and group["sparse"] == "error" and not group["stochastic_rounding"]
+
+
+def gather(
+    group: dict[str, Any],
+    state: Any,
+    params: list[Tensor],
+    grads: list[Tensor],
+    states: list[list[Tensor]],
+    averages: list[Tensor],
+    steps: list[Tensor],
+    told: list[Any],
+) -> None:
+    """Fill the lists with a group's tensors, and with what the traced code takes for constant.
+
+    Args:
+        group: the group.
+        state: the optimizer's state, completed.
+        params: its parameters that have gradients.
+        grads: their gradients.
+        states: three lists, for v, m and b; a list stays empty where the rule keeps none.
+        averages: their moving averages, if kept.
+        steps: their counts of steps.
+        told: the bound rule, scalars that do not depend on lr, factors of lr for those that do, and switches.
+    """
+    rule = rule_of(group)
+    rows = {slot.argument: slot.name for slot in rule.slots}
+    for p in group["params"]:
+        if p.grad is None:
+            continue
+        complete(state[p], p, rule, averaged=group["ema_decay"] is not None, capturable=p.device.type != "cpu")
+        params.append(p)
+        grads.append(p.grad)
+        for held, argument in zip(states, "vmb", strict=True):
+            if argument in rows:
+                held.append(state[p][rows[argument]])  # type: ignore[index]  # one of the three
+        steps.append(state[p]["step"])
+        if group["ema_decay"] is not None:
+            averages.append(state[p]["ema"])
+    if params:
+        dtype = params[0].dtype
+        in_parts = dtype.is_complex and rule.complex_form == "parts"
+        real = REAL.get(COMPUTED[dtype], COMPUTED[dtype])
+        # Each scalar is a number, or a number times lr: those at lr = 0 and lr = 1 tell which.
+        at_0, at_1 = rule.scalars(0.0, 1)[:7], rule.scalars(1.0, 1)[:7]
+        update = bound(rule.branches, name(real), joint=dtype.is_complex and not in_parts)
+        told += [update, in_parts, rule.bias_correction, rule.decay]
+        told += [float(value) for value in at_1] + [one != other for one, other in zip(at_0, at_1, strict=True)]
+
+
+def traced(optimizer: Any) -> None:
+    """Take one step."""
+    for group in optimizer.param_groups:
+        params: list[Tensor] = []
+        grads: list[Tensor] = []
+        v: list[Tensor] = []
+        m: list[Tensor] = []
+        b: list[Tensor] = []
+        averages: list[Tensor] = []
+        steps: list[Tensor] = []
+        told: list[Any] = []
+        optimizer._init_group(group, params, grads, v, m, b, averages, steps, told)
+        if not params:
+            continue
+        update, in_parts, bias_correction, decay = told[:4]
+        lr, keep = group["lr"], group["ema_decay"]
+        scalars = [value * lr if by_lr else value for value, by_lr in zip(told[4:11], told[11:], strict=True)]
+        gain = None
+        if group["max_norm"] is not None:
+            norm = torch.nn.utils.get_total_norm(grads)
+            gain = torch.clamp(group["max_norm"] / (norm + 1e-6), max=1.0)
+        for k, p in enumerate(params):
+            arrays = [p.detach(), grads[k], v[k], m[k] if m else None, b[k] if b else None]
+            arrays = [None if a is None else parts(a) if in_parts else a for a in arrays]
+            kind = arrays[2].dtype  # type: ignore[union-attr]
+            wide = [a if a is None or i > 1 else a.to(kind) for i, a in enumerate(arrays)]
+            if gain is not None:
+                wide[1] = wide[1] * gain
+            prior, correction, divisor = biases(decay, steps[k]) if bias_correction else (1.0, 1.0, 1.0)
+            new = update(*wide, *scalars, correction, 1 / divisor, prior / correction)
+            for i, target in enumerate((arrays[0], *arrays[2:])):
+                if target is not None:
+                    target.copy_(new[i])
+            steps[k].add_(1.0)
+            if averages:
+                averages[k].copy_(average(averages[k], p.detach().to(averages[k].dtype), keep, 1 - keep))
