@@ -13,16 +13,18 @@ def interleaved(
     rivals: Mapping[str, Callable[[], object]],
     seconds: float = 3.0,
     least: int = 7,
+    turn: float = 1e-3,
     before: Mapping[str, Callable[[], object]] | None = None,
 ) -> dict[str, float]:
     """Return the median seconds of each rival, timed in turn so that a slow spell of the machine falls on all alike.
 
-    A turn calls the rival as often as fits into a millisecond, as a loop over small models does.
+    A turn calls the rival as often as fits into it, as a loop over small models does.
 
     Args:
         rivals: name to what is timed; each is called a few times first.
         seconds: roughly how long to measure in all.
         least: rounds at least.
+        turn: how many seconds a turn takes at least.
         before: name to what is called before each call of a rival, outside of what is timed.
     """
     before = before or {}
@@ -30,7 +32,7 @@ def interleaved(
     turns = {}
     for name, call in rivals.items():
         call()
-        turns[name] = max(1, int(1e-3 / _turn(call, 2, before.get(name))))
+        turns[name] = max(1, int(turn / _turn(call, 2, before.get(name))))
     gc.collect()
     gc.disable()
     end = time.perf_counter() + seconds

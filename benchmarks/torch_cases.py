@@ -9,6 +9,7 @@ import torch
 from shapes import Shape, elements, gpt2, mlp, resnet50
 
 LR = 1e-3
+TURN = 20e-3  # seconds of one rival's steps, then of another's
 EVERYTHING = {"momentum": 0.9, "centered": True, "weight_decay": 0.01}
 
 

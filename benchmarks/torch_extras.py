@@ -10,7 +10,7 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from rmsprop.torch import RMSprop
 from timing import interleaved
-from torch_cases import CARTPOLE, LR, ONE_LARGE, RESNET, SMALL, Case, moved
+from torch_cases import CARTPOLE, LR, ONE_LARGE, RESNET, SMALL, TURN, Case, moved
 from torch_gate import FIRST_MOVE, PARAMETER, compare, follow
 from torch_ruler import of_ruler, rulers
 
@@ -85,7 +85,7 @@ def line(case: Case, title: str, options: dict[str, Any], beside: Callable[..., 
     }
     ours.step()  # makes the state, which the ruler measures out
     steps |= {f"ruler {k}": pass_ for k, pass_ in enumerate(rulers(ours))}
-    times = interleaved(steps, seconds)
+    times = interleaved(steps, seconds, turn=TURN)
     size, took = moved(ours) / 1e6, times["ours"]
     return (
         f"{case.title + ', ' + title:54} {size:5.0f} {took * 1e3:8.3f} {of_ruler(times):8.2f} {took / times['bare']:7.2f} "

@@ -6,6 +6,7 @@ In one run and in turn, each on parameters of its own: ours; `torch.optim.RMSpro
 --compile, for the two cases that ask for it, `torch.compile` around its step, which takes minutes to compile for 500 tensors; and
 the ruler, a pass over as many bytes, allocated by PyTorch and with the same threads, that does next to nothing to each element. It
 is taken twice, as the package's own sweep with an addition in the rule's place and as a plain loop, and the faster counts.
+Each turn is some 20 ms of one rival's steps, as torchbench's harness of optimizer steps times them in blocks.
 
 "moving" is the step as a training loop meets it: before each step, outside of what is timed, every `p.grad` is set to None and then
 to a tensor of the other of two sets, as after `zero_grad()` and `backward()`. Elsewhere the gradients stay where they were.
@@ -25,7 +26,7 @@ import rmsprop
 from rmsprop.torch import RMSprop
 from shapes import elements
 from timing import interleaved, machine
-from torch_cases import CASES, LR, Case, moved
+from torch_cases import CASES, LR, TURN, Case, moved
 from torch_extras import extras
 from torch_gate import gate
 from torch_ruler import of_ruler, rulers
@@ -80,10 +81,11 @@ def line(case: Case, seconds: float, compiling: bool) -> str:
     if compiling and case.compiled is not None:
         steps["compiled"], spent = compiled(case, grads)
         took = f"\n    compiling took {spent:.1f} s"
-    times = interleaved(steps, seconds)
+    times = interleaved(steps, seconds, turn=TURN)
     steps = {name: steps[name] for name in ("ours", "torch")}  # the memory of the others can go
     sets = [grads, [g.clone() for g in grads]]
-    moving = interleaved(steps, seconds / 2, before={name: mover(models[name], sets) for name in steps})
+    movers = {name: mover(models[name], sets) for name in steps}
+    moving = interleaved(steps, seconds / 2, turn=TURN, before=movers)
     size, ours = moved(optimizers["ours"]), times["ours"]
     asked = "" if case.least is None else f"{case.least:g}"
     share = f"{of_ruler(times):.2f}" + ("" if case.ruler is None else f"/{case.ruler}")
