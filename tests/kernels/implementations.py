@@ -109,10 +109,40 @@ def _optax() -> Implementation:
     return run
 
 
+def _torch(**options: Any) -> Callable[[], Implementation]:
+    """Return what makes the PyTorch optimizer with some options; two parameters, so that they may be taken together."""
+
+    def make() -> Implementation:
+        torch = pytest.importorskip("torch", reason="PyTorch is not installed")
+        from rmsprop.torch import RMSprop
+
+        def run(rule: Rule, p: np.ndarray, grads: Sequence[np.ndarray], lrs: Sequence[float]) -> Trace:
+            pair = [torch.from_numpy(p.copy()).requires_grad_() for _ in range(2)]
+            stepper = RMSprop(pair, lr=lrs[0], dialect=rule, **options)
+            trace = []
+            for g, lr in zip(grads, lrs, strict=True):
+                stepper.param_groups[0]["lr"] = lr
+                for one in pair:
+                    one.grad = torch.from_numpy(g.copy())
+                stepper.step()
+                state = stepper.state[pair[1]]
+                trace.append(
+                    {"p": pair[1].detach().numpy().copy()} | {slot.name: state[slot.name].numpy().copy() for slot in rule.slots}
+                )
+            return trace
+
+        return run
+
+    return make
+
+
 IMPLEMENTATIONS: dict[str, Callable[[], Implementation]] = {
     "reference": lambda: _optimizer(10**9),
     "compiled": lambda: _optimizer(-1),
     "jax": _jax,
+    "torch": _torch(fused=True),
+    "torch, tensor by tensor": _torch(fused=False),
+    "torch, together": _torch(fused=False, foreach=True),
     "optax": _optax,
 }
 

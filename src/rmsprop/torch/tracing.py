@@ -51,7 +51,7 @@ def gather(
         grads.append(p.grad)
         for held, argument in zip(states, "vmb", strict=True):
             if argument in rows:
-                held.append(state[p][rows[argument]])  # type: ignore[index]  # one of the three
+                held.append(state[p][rows[argument]])
         steps.append(state[p]["step"])
         if group["ema_decay"] is not None:
             averages.append(state[p]["ema"])
@@ -88,17 +88,17 @@ def traced(optimizer: Any) -> None:
             norm = torch.nn.utils.get_total_norm(grads)
             gain = torch.clamp(group["max_norm"] / (norm + 1e-6), max=1.0)
         for k, p in enumerate(params):
-            arrays = [p.detach(), grads[k], v[k], m[k] if m else None, b[k] if b else None]
-            arrays = [None if a is None else parts(a) if in_parts else a for a in arrays]
-            kind = arrays[2].dtype  # type: ignore[union-attr]
-            wide = [a if a is None or i > 1 else a.to(kind) for i, a in enumerate(arrays)]
+            held: list[Any] = [p.detach(), v[k], m[k] if m else None, b[k] if b else None]
+            held = [parts(a) if in_parts and a is not None else a for a in held]
+            kind = torch.promote_types(held[0].dtype, held[1].dtype)
+            g = (parts(grads[k]) if in_parts else grads[k]).to(kind)
             if gain is not None:
-                wide[1] = wide[1] * gain
+                g = g * gain
             prior, correction, divisor = biases(decay, steps[k]) if bias_correction else (1.0, 1.0, 1.0)
-            new = update(*wide, *scalars, correction, 1 / divisor, prior / correction)
-            for i, target in enumerate((arrays[0], *arrays[2:])):
+            new = update(held[0].to(kind), g, *held[1:], *scalars, correction, 1 / divisor, prior / correction)
+            for target, value in zip(held, new, strict=True):
                 if target is not None:
-                    target.copy_(new[i])
+                    target.copy_(value)
             steps[k].add_(1.0)
             if averages:
                 averages[k].copy_(average(averages[k], p.detach().to(averages[k].dtype), keep, 1 - keep))
