@@ -511,9 +511,32 @@ def shard_worker(rank, port):
             for name, held in ours.state[p].items():
                 assert isinstance(held, DTensor) or name == "step", name
                 torch.testing.assert_close(full(held), other.state[q][name], msg=lambda m: f"{options}, {name}: {m}")  # noqa: B023
+    check_warm_up(mesh)
     check_sharded_checkpoint(model, ours)
     check_zero(rank)
     dist.destroy_process_group()
+
+
+def check_warm_up(mesh):
+    """A first step with lr = 0 counts where any process has a gradient that is not 0, and is nothing where none has."""
+    from torch.distributed.fsdp import fully_shard
+
+    for size in (0.0, 1.0):
+        model, plain = network(), network()
+        fully_shard(model, mesh=mesh)
+        options = {"momentum": 0.9, "dialect": "tf1", "max_norm": 1.0}
+        ours, other = RMSprop(model.parameters(), lr=0.0, **options), RMSprop(plain.parameters(), lr=0.0, **options)
+        for t in range(3):
+            for net, optimizer in ((model, ours), (plain, other)):
+                optimizer.zero_grad()
+                loss = net(torch.ones(1, 3))[0, 0]  # the second process holds nothing of the first outputs' weights
+                (loss * (size if t == 0 else 1.0)).backward()
+                optimizer.param_groups[0]["lr"] = 0.0 if t == 0 else 0.1
+                optimizer.step()
+            for p, q in zip(model.parameters(), plain.parameters(), strict=True):
+                torch.testing.assert_close(full(p), q)
+                torch.testing.assert_close(full(ours.state[p]["square_avg"]), other.state[q]["square_avg"])
+                assert ours.state[p]["step"] == other.state[q]["step"] == t + (size > 0)
 
 
 def check_sharded_checkpoint(model, optimizer):

@@ -563,6 +563,29 @@ class TestMovedMemory:
         self.go_on(params, copies, ours, plain, grads)
 
     @each_option
+    def test_state_tensors_exchanged_within_their_dict(self, options):
+        params, copies, ours, plain, grads = self.both(options)
+        for t, each in enumerate(grads):
+            for optimizer, of in ((ours, params), (plain, copies)):
+                for p in of[:2]:
+                    name = sorted(optimizer.state[p])[t % len(optimizer.state[p])]
+                    held = optimizer.state[p][name]
+                    if optimizer is ours:
+                        optimizer.state[p][name] = held * 2 + 1  # another tensor
+                    else:
+                        held.mul_(2).add_(1)
+            feed(ours, params, each)
+            feed(plain, copies, each)
+            assert snapshot(ours) == snapshot(plain)
+
+    def test_a_buffer_deleted_starts_afresh(self):
+        params, copies, ours, plain, grads = self.both({"momentum": 0.9})
+        for p, q in zip(params, copies, strict=True):
+            del ours.state[p]["momentum_buffer"]
+            plain.state[q]["momentum_buffer"].zero_()
+        self.go_on(params, copies, ours, plain, grads)
+
+    @each_option
     def test_a_parameter_grown_with_its_state_moved_over(self, options):
         # Gaussian splatting adds and prunes points: a new Parameter in the group, its state by hand.
         params, copies, ours, plain, _ = self.both(options, ((6, 3), (4,)))
