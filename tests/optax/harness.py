@@ -32,7 +32,9 @@ def same(one: Any, other: Any) -> bool:
     return all(a.dtype == b.dtype and np.asarray(a).tobytes() == np.asarray(b).tobytes() for a, b in pairs)
 
 
-def tree(rng: np.random.Generator, dtype: str = "float32", shapes: Sequence[tuple[int, ...]] = ((3, 4), (), (0,), (7,))) -> dict[str, Any]:
+def tree(
+    rng: np.random.Generator, dtype: str = "float32", shapes: Sequence[tuple[int, ...]] = ((3, 4), (), (0,), (7,))
+) -> dict[str, Any]:
     """Return a tree with a matrix, a number, nothing, and a vector."""
     made = [rng.standard_normal(shape) for shape in shapes]
     if np.dtype(dtype).kind == "c":

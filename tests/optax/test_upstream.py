@@ -77,7 +77,7 @@ def test_all_options(dtype, jit):
 
 
 def errors(ours: Trace, theirs: Trace, options: dict[str, Any]) -> dict[str, float]:
-    """Return the largest differences in ulp: of v itself, which is what v - m² is uncertain by, and of the largest p, m, b so far."""
+    """Return the largest differences in ulp of v itself, by which v - m² is uncertain, and of the largest p, m and b so far."""
     worst, largest = {"p": 0.0, "state": 0.0}, {}
     for got, wanted in zip(ours, theirs, strict=True):  # the first is p before any step
         for name, array in got.items():

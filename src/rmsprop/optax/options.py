@@ -62,7 +62,7 @@ def meant(dialect: str | Rule, axes: dict[str, Any]) -> Meant:
             continue
         axis, convert = _RENAMED.get(name, (name, _same))
         if axis in told:
-            raise TypeError(f"{axis} was given twice, once as {name}={value!r}; pass one of them")
+            raise TypeError(f"{axis} was given twice, by its own name and by optax's; pass one of them")
         told[axis] = convert(value)
     arrays = {name: _scalar(name, told.pop(name)) for name in _NUMBERS if isinstance(told.get(name), jax.Array)}
     branches = {name: number for name, number in _NUMBERS.items() if name in arrays and number is not None}
