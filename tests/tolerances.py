@@ -103,6 +103,18 @@ RELATIVE: dict[str, Relative] = {
     "fit, certified rss": Relative(1e-9, "the certified values have 11 digits"),
     "fit, optimum": Relative(1e-8, "a polished fit is at rounding's floor, √ulp of RSS"),
     "fit, streamed": Relative(2e-2, "a mini-batch run ends within its last learning rate of the optimum"),
+    # The PyTorch optimizer beside PyTorch's own.
+    "torch, moved": Relative(2e-5, "fifty steps after a float32 v - m² was taken, and the variance is kept by another recurrence"),
+    "torch, moved double": Relative(2e-13, "the same in float64"),
+    "torch, clipped": Relative(2e-6, "three float32 steps with the norm summed in another order and precision"),
+    "torch, averaged": Relative(1e-6, "four float32 averages, each rounded three times"),
+}
+
+# What a report says of an optimizer.
+RELATIVE |= {
+    "report": Relative(1e-9, "double precision; a step measured as the difference of two parameters loses some six digits"),
+    "report, float32": Relative(1e-3, "steps of 1e-3 to 1e-2 of parameters with seven digits, measured as their difference"),
+    "report, sampled": Relative(0.02, "of 65,536 elements: a share is known to ± 0.002, a norm of normal numbers to ± 0.3 %"),
 }
 
 # rmsprop.optax against optax.rmsprop.
@@ -110,4 +122,19 @@ RELATIVE |= {
     "optax, centered and corrected": Relative(
         1e-6, "the corrected v - m² is 0 at the first step, where theirs is rounding: √(ulp of v) / eps = √(2e-16·30) / 0.1 of a step"
     ),
+}
+
+
+class Upstream(NamedTuple):
+    """How far `rmsprop.torch` may be from a live upstream, over 10⁶ hostile elements and 100 steps; see tests/upstream/compare.py."""
+
+    state: float  # after a step from the upstream's own state: v, m and b, in ulp and in what its rounding leaves open
+    parameter: float  # the same of p
+    beyond: float  # share of v and p that is then more than 2 and 4 ulp off, whatever rounding leaves open
+    drift: float | None  # p, v, m and b, free-running, in ulp and in what rounding left open on the way; None where there is no bound
+    far: float  # share of p and v that is then more than 64 ulp off
+    reason: str
+
+
+UPSTREAM: dict[str, Upstream] = {
 }

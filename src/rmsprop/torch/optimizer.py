@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 from torch.optim.optimizer import Optimizer, ParamsT
 
+from rmsprop.kernels.precision import check_precision
 from rmsprop.rule import Rule
 from rmsprop.torch import saved
 from rmsprop.torch.aliases import refuse_aliases
@@ -20,12 +21,13 @@ from rmsprop.torch.options import (
     given,
     inherited,
     rule_for,
+    rule_of,
     spread,
     weight_decay_form,
 )
 from rmsprop.torch.plan import Plan
 from rmsprop.torch.report import Writer, log, report
-from rmsprop.torch.state import COMPUTED
+from rmsprop.torch.state import COMPUTED, name
 from rmsprop.torch.stepping import advance
 from rmsprop.torch.tracing import gather, traceable, traced
 
@@ -150,6 +152,9 @@ class RMSprop(Optimizer):
                 if p.dtype not in COMPUTED:
                     allowed = ", ".join(str(kind) for kind in COMPUTED)
                     raise TypeError(f"a parameter must be one of {allowed}, got {p.dtype}; convert it with .to")
+            rule, lr = rule_of(param_group), param_group["lr"]
+            for kind in {name(COMPUTED[p.dtype]) for p in param_group["params"]}:
+                check_precision(rule, kind, 0.0 if isinstance(lr, Tensor) else float(lr))
             # A parameter that is there twice gets PyTorch's warning here, and is refused by the first step.
             refuse_aliases(dict(self._named()).items())
         except (TypeError, ValueError):

@@ -38,7 +38,7 @@ class Section:
             complete(state[p], p, self.rule, averaged=group["ema_decay"] is not None, capturable=_counts_on_device(p, group))
             reason = fusible(p, group)
             if reason is not None and group["fused"]:
-                raise ValueError(f"fused=True cannot be had for a parameter of shape {tuple(p.shape)}: {reason}; pass fused=None")
+                raise ValueError(f"fused=True is not possible for a parameter of shape {tuple(p.shape)}: {reason}; pass fused=None")
             spread = (p.device_mesh, tuple(p.placements)) if shards.mesh_of(p) is not None else None  # type: ignore[attr-defined]
             found.setdefault((reason is None, p.dtype, p.device, type(p) if reason else None, spread), []).append(p)
         self.batches = [

@@ -126,7 +126,9 @@ def _complaint(optimizer: Any, batch: Fused | Tensors, gain: Any) -> str:
     named = {id(p): name for p, name in optimizer._named()}
     remedy = "nothing was changed; lower the learning rate or mend the loss, or pass on_nonfinite='skip'"
     for p in batch.params:
-        tensors = [("the gradient of {}", p.grad, batch.limit / float(gain))]
+        # What is clipped is not large; it only has to be finite.
+        limit = float("inf") if batch.group["max_norm"] is not None else batch.limit / float(gain)
+        tensors = [("the gradient of {}", p.grad, min(limit, torch.finfo(p.dtype).max))]
         if batch.rule.switches["COUPLED"]:
             tensors.append(("parameter {} in its weight decay", p.detach(), batch.limit / batch.rule.weight_decay))
         for what, tensor, limit in tensors:
