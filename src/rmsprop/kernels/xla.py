@@ -129,8 +129,8 @@ def scalars_for(rule: Rule, lr: Any, numbers: Numbers, steps: Array, real: Any) 
 def _gathered(decay: Any, steps: Array, real: Any) -> Array:
     """Return 1 - decay^steps, the weight that a mean has gathered, within two ulp.
 
-    The difference itself would cancel in single precision. As 1 - decay^(s + t) = q + (1 - q)·r, with q and r those of s and t, it is
-    a sum of positive numbers over the binary digits of steps.
+    The difference itself would cancel in single precision. As 1 - decay^(s + t) = q + (1 - q)·r, with q and r those of s and t, the
+    weight is a sum of positive numbers over the binary digits of steps.
     """
     total: Array = jnp.zeros((), real)
     power = 1 - decay  # 1 - decay^(2^k)
