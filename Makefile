@@ -4,16 +4,25 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check -q
 
-.PHONY: demo test test-slow lint bench pictures golden clean
+.PHONY: demo test test-slow test-upstream test-hosts lint bench pictures golden clean
 
 demo: $(VENV)/demo.installed
 	$(BIN)/rmsprop fit examples/quadratic.csv "y = a*x**2 + b*x + c" --out demo
 
 test: lint
-	$(BIN)/python -m pytest -m "not slow"
+	$(BIN)/python -m pytest -m "not slow and not upstream and not hosts"
 
 test-slow: $(VENV)/test.installed
 	$(BIN)/python -m pytest -m slow --timeout=1800
+
+# Beside the live packages, in environments that `make golden` uses too: gigabytes of downloads at first.
+test-upstream: $(VENV)/test.installed
+	$(BIN)/python tests/upstream/install.py .golden
+	RMSPROP_UPSTREAMS=.golden $(BIN)/python -m pytest -m upstream tests/upstream
+
+# The examples that run inside large packages.
+test-hosts: $(VENV)/hosts.installed
+	$(BIN)/python -m pytest -m hosts tests/examples
 
 lint: $(VENV)/test.installed
 	$(BIN)/ruff check .
@@ -51,6 +60,10 @@ $(VENV)/demo.installed: $(VENV)/pip.installed pyproject.toml
 $(VENV)/test.installed: $(VENV)/pip.installed pyproject.toml constraints.txt
 	$(PIP) install -c constraints.txt -e ".[fit]" --group dev
 	touch $@ $(VENV)/demo.installed
+
+$(VENV)/hosts.installed: $(VENV)/test.installed
+	$(PIP) install -c constraints.txt --group hosts
+	touch $@
 
 clean:
 	rm -rf $(VENV) build dist demo .mypy_cache .pytest_cache .ruff_cache .hypothesis

@@ -55,16 +55,22 @@ ENVIRONMENTS = {
 def main(folder: Path, names: list[str]) -> None:
     """Make the environments that are missing, and run every generator in its own."""
     for name in names or ENVIRONMENTS:
-        environment, python = ENVIRONMENTS[name], folder / name / "bin" / "python"
-        if not (folder / name / "installed").exists():
-            venv.create(folder / name, with_pip=True, clear=True)
-            for arguments in environment.installs:
-                run(python, "-m", "pip", "install", "--quiet", *arguments)
-            (folder / name / "installed").touch()
+        environment, python = ENVIRONMENTS[name], prepare(folder, name)
         for script in environment.scripts:
             run(python, HERE / script)
         if environment.keras_backend:
             run(python, HERE / "make_keras.py", KERAS_BACKEND=environment.keras_backend)
+
+
+def prepare(folder: Path, name: str) -> Path:
+    """Make an environment if it is missing, and return its Python."""
+    python = folder / name / "bin" / "python"
+    if not (folder / name / "installed").exists():
+        venv.create(folder / name, with_pip=True, clear=True)
+        for arguments in ENVIRONMENTS[name].installs:
+            run(python, "-m", "pip", "install", "--quiet", *arguments)
+        (folder / name / "installed").touch()
+    return python
 
 
 def run(*command: str | Path, **variables: str) -> None:
