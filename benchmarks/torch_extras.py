@@ -11,7 +11,7 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from rmsprop.torch import RMSprop
 from timing import interleaved
 from torch_cases import CARTPOLE, LR, ONE_LARGE, RESNET, SMALL, TURN, Case, moved
-from torch_gate import FIRST_MOVE, PARAMETER, compare, follow
+from torch_gate import FIRST_MOVE, PARAMETER, STATE, averages, compare, follow
 from torch_ruler import of_ruler, rulers
 
 DECAY = 0.999
@@ -107,5 +107,6 @@ def gate(case: Case, options: dict[str, Any], beside: Callable[..., Step]) -> No
 
     follow(case, [(ours, mine.step), (theirs, clipped if beside is clipping else step)])
     compare(case, ours, theirs, PARAMETER, FIRST_MOVE)
+    compare(case, averages(mine), averages(optimizer), STATE)  # which tells how far gradients were clipped
     if beside is averaging:
         compare(case, [mine.state[p]["ema"] for p in ours], step.averages, PARAMETER, FIRST_MOVE)  # type: ignore[attr-defined]
