@@ -27,6 +27,8 @@ for dtype in ("float32", "bfloat16"):
     for put in (lambda tree: tree, place):
         moving = put(p)
         state = optimizer.init(moving)
+        if put is place:
+            assert all(state.variance[name].sharding == moving[name].sharding for name in specs)
         once = jax.jit(step, donate_argnums=(1,))
         for g in grads:
             moving, state = once(put(g), state, moving)

@@ -8,7 +8,7 @@ import pytest
 
 import rmsprop.optax
 from rmsprop.kernels.xla import _gathered
-from tests.cases import RULES, ulps
+from tests.cases import RULES, truth, ulps
 from tests.optax.harness import run
 
 ROUNDED = ("pytorch", "momentum", "decoupled decay", "decoupled decay by lr", "coupled decay")
@@ -18,15 +18,13 @@ ROUNDED = ("pytorch", "momentum", "decoupled decay", "decoupled decay by lr", "c
 def test_an_update_far_below_the_parameter_keeps_its_digits(name):
     """p_new - p would be 0 or a few ulp of p here."""
     rng = np.random.default_rng(0)
-    p, g = rng.standard_normal(40), rng.standard_normal(40)
-    axes = {"weight_decay": 1e-9} if "decoupled" in name else {}
-    optimizer = rmsprop.optax.rmsprop(1e-9, RULES[name], **axes)
-    narrow_p, narrow_g = jnp.asarray(p, jnp.float32), jnp.asarray(g, jnp.float32)
-    (update,) = run(optimizer, narrow_p, [narrow_g])[1]
-    exact = run(optimizer, narrow_p.astype(float), [narrow_g.astype(float)])[1][0]
+    p, g = (rng.standard_normal(40).astype(np.float32) for _ in "pg")
+    rule = RULES[name].replace(weight_decay=1e-9) if "decoupled" in name else RULES[name]
+    (update,) = run(rmsprop.optax.rmsprop(1e-9, rule), jnp.asarray(p), [jnp.asarray(g)])[1]
+    exact = truth(rule, p, [g], [1e-9])[0]["p"] - p.astype(float)
     assert update.dtype == jnp.float32
-    assert ulps(np.asarray(update), np.asarray(exact), np.asarray(exact)) <= 6
-    assert (narrow_p + update == narrow_p).mean() > 0.5
+    assert ulps(np.asarray(update), exact, exact.astype(float)) <= 6
+    assert (p + np.asarray(update) == p).mean() > 0.5
 
 
 @pytest.mark.parametrize("dtype", ["bfloat16", "float16"])

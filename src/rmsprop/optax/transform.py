@@ -154,4 +154,4 @@ def _usable(rule: Rule, wides: list[Any]) -> Any:
 
 def _name(path: Any) -> str:
     """Return how a message calls an array of a tree."""
-    return jax.tree_util.keystr(path) or "itself"
+    return jax.tree_util.keystr(path) or "(the only array)"
