@@ -8,8 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
 import pytest
@@ -120,6 +119,7 @@ class Process:
 
     def __init__(self, upstream: Upstream) -> None:
         self.upstream = upstream
+        self.busy = False  # whether an answer has not been read to its end
         environment = FOLDER / upstream.environment
         if not (environment / "installed").exists():
             pytest.skip(f"{upstream.file} is not installed; `make test-upstream` does that")
@@ -137,10 +137,8 @@ class Process:
         if hasattr(fcntl, "F_SETPIPE_SZ"):
             fcntl.fcntl(self.process.stdout, fcntl.F_SETPIPE_SZ, 1 << 20)
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def close(self) -> None:
+        """End it, whatever it is at."""
         assert self.process.stdin is not None
         assert self.process.stdout is not None
         self.process.stdin.close()
@@ -155,10 +153,12 @@ class Process:
         assert self.process.stdin is not None
         self.process.stdin.write(json.dumps(request).encode() + b"\n")
         self.process.stdin.flush()
+        self.busy = True
         while arrays := self.read():
             if "b" in arrays and case.sign < 0:
                 np.negative(arrays["b"], out=arrays["b"])
             yield arrays
+        self.busy = False
 
     def read(self) -> Arrays:
         assert self.process.stdout is not None
