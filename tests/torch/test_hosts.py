@@ -153,6 +153,22 @@ class TestGradScaler:
         plain.train(other, 1)
         assert bits(one.params) == bits(plain.params)
 
+    def test_gradients_below_the_range_of_float16_count(self):
+        # Scaled they are representable, unscaled in float16 they would be 0; eps makes the step tell their size.
+        scaler = torch.amp.GradScaler("cpu", init_scale=2.0**20)
+        half, plain = Parameter(torch.zeros(4, dtype=torch.float16)), Parameter(torch.zeros(4))
+        options = {"lr": 4.0, "eps": 1e-6, "momentum": 0.9}
+        ours, other = RMSprop([half], **options), RMSprop([plain], **options)
+        true = torch.tensor([1e-9, -2e-9, 5e-8, 1e-6])
+        for _ in range(3):
+            half.grad = (true * scaler.scale(torch.ones(()))).half()
+            plain.grad = half.grad.float() / 2.0**20
+            scaler.step(ours)
+            scaler.update()
+            other.step()
+        torch.testing.assert_close(half.detach(), plain.detach().half())
+        assert (half != 0).all()
+
     def test_of_half_precision_parameters_under_autocast(self):
         model = nn.Linear(4, 3)
         optimizer = RMSprop(model.parameters(), lr=1e-3)

@@ -389,6 +389,18 @@ class TestNoOps:
             feed(optimizer, [p], [torch.empty(0)])
         assert optimizer.state[p]["step"] == 2
 
+    @each_option
+    def test_a_frozen_parameter_with_a_gradient_left_goes_on_as_with_torch(self, options):
+        params = parameters()
+        copies = twins(params)
+        race = Race(RMSprop(params, **options), TORCH(copies, **options))
+        for t, grads in enumerate(gradients(params, 4)):
+            if t == 2:
+                params[0].requires_grad_(False)
+                copies[0].requires_grad_(False)
+            race.step(grads)
+        race.check("torch's inputs float32")
+
     def test_parameters_without_gradient_keep_their_own_count(self):
         params = parameters([(3,), (3,)])
         optimizer = RMSprop(params)

@@ -484,6 +484,14 @@ class TestMovedMemory:
         assert bits(old) == held
 
     @each_option
+    def test_tensors_swapped_beneath_their_names(self, options):
+        params, copies, ours, plain, grads = self.both(options)
+        for p in params:
+            p.grad = None
+            torch.utils.swap_tensors(p, Parameter(p.detach().clone()))
+        self.go_on(params, copies, ours, plain, grads)
+
+    @each_option
     def test_data_swapped_for_another_layout_and_back(self, options):
         params, copies, ours, plain, grads = self.both(options, ((6, 4), (2, 3, 4, 5)))
         params[0].data = params[0].data.t().contiguous().t()
