@@ -1,0 +1,46 @@
+"""A2C on CartPole."""
+
+import pytest
+import torch
+
+from tests.examples.conftest import CLOSE, apart
+
+pytest.importorskip("stable_baselines3", reason="stable-baselines3 is not installed")
+
+# Of other packages than ours.
+pytestmark = pytest.mark.filterwarnings("default")
+
+
+@pytest.fixture
+def cartpole(load):
+    return load("sb3_cartpole")
+
+
+def test_learns_to_balance(cartpole, capsys):
+    reward = cartpole.main(["--frames", "40000"])
+    assert reward > 100  # an untrained agent falls after some 10 to 50 frames
+    assert f"{reward:.0f} of 500" in capsys.readouterr().out.splitlines()[-1]
+
+
+def test_is_the_packages_own_optimizer(cartpole):
+    from stable_baselines3.common.sb2_compat.rmsprop_tf_like import RMSpropTFLike
+
+    ours = cartpole.learn(400)
+    theirs = cartpole.learn(400, {"optimizer_class": RMSpropTFLike, "optimizer_kwargs": {"alpha": 0.99, "eps": 1e-5}})
+    fresh = cartpole.learn(0)
+    assert type(ours.policy.optimizer) is cartpole.RMSprop
+    assert ours.policy.optimizer.param_groups[0]["lr"] == pytest.approx(theirs.policy.optimizer.param_groups[0]["lr"])
+    assert apart(ours.policy, theirs.policy) < CLOSE < apart(ours.policy, fresh.policy)
+
+
+def test_an_agent_saved_goes_on_with_its_optimizer(cartpole, tmp_path):
+    from stable_baselines3 import A2C
+
+    agent = cartpole.learn(400)
+    agent.save(tmp_path / "agent")
+    back = A2C.load(tmp_path / "agent", device="cpu")
+    assert type(back.policy.optimizer) is cartpole.RMSprop
+    held, loaded = (each.policy.optimizer.state_dict() for each in (agent, back))
+    assert loaded["param_groups"] == held["param_groups"]
+    assert held["state"]
+    torch.testing.assert_close(loaded["state"], held["state"], rtol=0, atol=0)
