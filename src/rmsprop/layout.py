@@ -1,6 +1,7 @@
 """Where arrays lie in memory."""
 
 import ctypes
+from array import array
 from bisect import bisect_left
 from collections.abc import Sequence
 from itertools import accumulate
@@ -20,6 +21,11 @@ def address(array: Array) -> int:
         return ctypes.addressof(_EMPTY.from_buffer(array))  # type: ignore[arg-type]  # typed as a buffer from Python 3.12
     except (TypeError, ValueError, BufferError):  # read-only, or not in C order
         return array.ctypes.data
+
+
+def place(numbers: Any) -> int:
+    """Return the address of a NumPy array, or of an array of Python's own."""
+    return numbers.buffer_info()[0] if isinstance(numbers, array) else address(numbers)
 
 
 def span(array: Array) -> tuple[int, int]:

@@ -6,12 +6,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rmsprop.kernels.threads import share
-from rmsprop.layout import address
+from rmsprop.layout import address, place
 
 Array = NDArray[Any]
 
 # Elements that a further thread must have to itself; below that, waking it costs more than it saves.
-GRAIN = 16_384
+GRAIN = 65_536
 ROWS = "pvmbe"  # parameter, the rule's state, the parameter's moving average
 
 
@@ -38,39 +38,42 @@ class Columns:
         """Return some of the tensors."""
         return Columns(np.ascontiguousarray(self.table[:, indices]), self.sizes[indices], self.numbers)
 
-    def sweep(self, kernel: Any, gradients: Array, scalars: Array, seed: int = 0, threads: int | None = None) -> None:
+    def sweep(self, kernel: Any, gradients: Any, scalars: Array, seed: int = 0, threads: int | None = None) -> None:
         """Update all tensors.
 
         Args:
             kernel: from `cpu.sweep_for`.
-            gradients: (tensors,) int64: addresses of the gradients.
+            gradients: (tensors,) int64: addresses of the gradients, in a NumPy array or one of Python's own.
             scalars: as `cpu.sweep` reads them.
             seed: of the step's random bits.
             threads: how many may be used; by default as many as `set_num_threads` says.
         """
-        numbers = self._at_table, address(gradients), self._at_ends, address(scalars), seed, self.tensors
-        share(lambda first, last: kernel(*numbers, first, last), self.total, GRAIN, threads)
+        numbers = self._at_table, place(gradients), self._at_ends, address(scalars), seed, self.tensors
+        if self.total < 2 * GRAIN:
+            kernel(*numbers, 0, self.total)
+        else:
+            share(lambda first, last: kernel(*numbers, first, last), self.total, GRAIN, threads)
 
-    def beyond(self, kernel: Any, arrays: Array, limit: int, threads: int | None = None) -> bool:
+    def beyond(self, kernel: Any, arrays: Any, limit: int, threads: int | None = None) -> bool:
         """Return whether a number in arrays of the tensors' sizes is NaN or beyond a limit.
 
         Args:
             kernel: from `cpu.scan_for`.
-            arrays: (tensors,) int64: their addresses.
+            arrays: (tensors,) int64: their addresses, as for `sweep`.
             limit: the bits of the largest magnitude allowed.
             threads: as for `sweep`.
         """
-        numbers = address(arrays), self._at_reals, limit, self.tensors
+        numbers = place(arrays), self._at_reals, limit, self.tensors
         found: list[bool] = []
         share(lambda first, last: found.append(kernel(*numbers, first, last)), self.total * self.numbers, GRAIN, threads)
         return any(found)
 
-    def squares(self, kernel: Any, arrays: Array, threads: int | None = None) -> float:
+    def squares(self, kernel: Any, arrays: Any, threads: int | None = None) -> float:
         """Return the sum of the squares of all numbers in arrays of the tensors' sizes, the same for every number of threads.
 
         Args:
             kernel: from `cpu.squares_for`.
-            arrays: (tensors,) int64: their addresses.
+            arrays: (tensors,) int64: their addresses, as for `sweep`.
             threads: as for `sweep`.
         """
         from rmsprop.kernels.cpu import CHUNK
@@ -80,7 +83,7 @@ class Columns:
         chunks = self._chunks
         total = int(chunks[-1]) if self.tensors else 0
         sums = np.zeros(total)
-        numbers = address(arrays), self._at_reals, address(chunks), address(sums), self.tensors
+        numbers = place(arrays), self._at_reals, address(chunks), address(sums), self.tensors
         share(lambda first, last: kernel(*numbers, first, last), total, max(1, GRAIN // CHUNK), threads, align=1)
         return float(sums.sum())
 

@@ -1,7 +1,7 @@
 """Where a framework's tensors lie, read in one compiled loop through DLPack's C exchange interface.
 
-Asking a tensor for its address, dtype, shape and strides from Python costs a microsecond, which for small tensors is more than the
-step itself. A type with `__dlpack_c_exchange_api__` publishes a C function that answers all of it at once, in some 100 ns.
+Asking a tensor for its address, dtype, shape and strides from Python costs half a microsecond and more, which for small tensors is
+more than the step itself. A type with `__dlpack_c_exchange_api__` publishes a C function that answers all of it in some 50 ns.
 
 Source: DLPack 1.3, dlpack.h, "DLPackExchangeAPI", https://github.com/dmlc/dlpack.
 """
@@ -11,70 +11,105 @@ from collections.abc import Callable
 from functools import cache
 from typing import Any
 
-import numpy as np
+import numba
 from llvmlite import ir
 from numba import types
+from numba.core import cgutils
 from numba.extending import intrinsic
-from numpy.typing import NDArray
 
 from rmsprop.kernels import elements
-from rmsprop.kernels.compile import compiled
-from rmsprop.layout import address
-
-Array = NDArray[Any]
+from rmsprop.kernels.compile import OPTIONS, compiled
+from rmsprop.rule import rebound
 
 # DLPack's code of each kind of number.
 CODES = {"float": 2, "bfloat": 4, "complex": 5}
 MAJOR = 1
 CPU = 1  # kDLCPU, device 0: two 32-bit fields in one word
-# Where the functions stand in the table, in words: the version, an older table, and three others come before.
+# Where the function stands in the table, in words: the version, an older table, and three others come before.
 _READ = 5
 
-# What `gather` reads besides its arguments.
+# What the kernels read besides their arguments; `compiled` replaces them in a copy of each function.
 whole = elements.load("int64", "int64", "table")
 put = elements.store("int64", "int64", "v")
 ask: Any = None
 forgive: Any = None
+stack: Any = None
+place: Any = None
+get: Any = None
+
+# Words of what `check` is told.
+READ, CLEAR, NOTHING, LOOK, COUNT, ROWS, NAMES, OBJECTS, EXPECTED, DTYPES, SHAPES, OFFSETS, ENTRIES, KEYS = range(14)
+FITS, CHANGED = -1, -2
 
 
-def gather(
-    read: int, clear: int, nothing: int, objects: int, count: int, dtype: int, shapes: int, offsets: int, room: int, found: int
-) -> int:
-    """Note the addresses of tensors; return how many fit before the first that does not.
+def check(told: int, gradients: int) -> int:
+    """Look at every tensor that a step touches, and turn gradients from Python objects into the addresses of their memory.
 
     Args:
-        read: address of the C function that describes a tensor.
-        clear: address of `PyErr_Clear`.
-        nothing: address of None, which is no tensor.
-        objects: address of a (count,) int64 array: addresses of the Python objects.
-        count: number of tensors.
-        dtype: their DLPack code and bits, as `described_dtype` has them.
-        shapes: address of an int64 array: for each tensor its number of dimensions, its shape and its strides.
-        offsets: address of a (count,) int64 array: where in shapes each begins.
-        room: address of 6 words to work in.
-        found: address of a (count,) int64 array: where the addresses go.
+        told: address of int64 words: addresses of the C function that describes a tensor, of `PyErr_Clear`, of None and of
+            `PyDict_GetItem`; number of parameters, of rows of tensors that belong to them, themselves the first, and of names;
+            then addresses of int64 arrays: of the rows' Python objects, (rows, count), and after them of further objects with
+            names, so that those of all names are (names, count) from the second row on; of where the rows' memory is expected,
+            (rows, count); of the DLPack dtypes of the gradients and of each row; of each parameter's number of dimensions, shape
+            and strides; of where in it each begins; of the dicts that hold the objects, (count,); and of their names there.
+        gradients: address of a (count,) int64 array: addresses of the gradients' Python objects, overwritten.
+
+    Returns:
+        FITS; CHANGED, if something but a gradient is not as expected; or the number of the first gradient that does not fit.
     """
+    read, clear, count, shapes = whole(told, READ), whole(told, CLEAR), whole(told, COUNT), whole(told, SHAPES)
+    room = stack()
+    for key in range(whole(told, NAMES)):
+        name = whole(whole(told, KEYS), key)
+        for k in range(count):
+            if get(whole(told, LOOK), whole(whole(told, ENTRIES), k), name) != whole(whole(told, OBJECTS), (key + 1) * count + k):
+                return CHANGED
+    for row in range(whole(told, ROWS)):
+        dtype = whole(whole(told, DTYPES), row + 1)
+        for k in range(count):
+            at = shapes + 8 * whole(whole(told, OFFSETS), k)
+            address = place(read, clear, whole(whole(told, OBJECTS), row * count + k), dtype, at, room)
+            if address != whole(whole(told, EXPECTED), row * count + k):
+                return CHANGED
     for k in range(count):
-        if whole(objects, k) == nothing:
+        if whole(gradients, k) == whole(told, NOTHING):
             return k
-        if ask(read, whole(objects, k), room) != 0:
-            forgive(clear)
+        at = shapes + 8 * whole(whole(told, OFFSETS), k)
+        address = place(read, clear, whole(gradients, k), whole(whole(told, DTYPES), 0), at, room)
+        if address < 0:
             return k
-        at = whole(offsets, k)
-        dimensions = whole(shapes, at)
-        if whole(room, 1) != CPU or whole(room, 2) != (dtype << 32 | dimensions):
-            return k
-        shape, strides, size = whole(room, 3), whole(room, 4), 1
+        put(gradients, k, address)
+    return FITS
+
+
+def place_of(read: int, clear: int, tensor: int, dtype: int, shape: int, room: int) -> int:
+    """Return the address of a tensor's memory, or -1 if its device, dtype, shape or strides are others than expected.
+
+    Args:
+        read: as `check` is told, as is clear.
+        clear: address of `PyErr_Clear`.
+        tensor: address of the Python object.
+        dtype: its DLPack code, bits and lanes.
+        shape: address of its number of dimensions, its shape and its strides.
+        room: address of six words for its description.
+    """
+    if ask(read, tensor, room) != 0:
+        forgive(clear)
+        return -1
+    dimensions = whole(shape, 0)
+    if whole(room, 1) != CPU or whole(room, 2) != (dtype << 32 | dimensions):
+        return -1
+    size = 1
+    for d in range(dimensions):
+        if whole(whole(room, 3), d) != whole(shape, 1 + d):
+            return -1
+        size *= whole(shape, 1 + d)
+    if size > 1:
         for d in range(dimensions):
-            if whole(shape, d) != whole(shapes, at + 1 + d):
-                return k
-            size *= whole(shape, d)
-        if size > 1:
-            for d in range(dimensions):
-                if whole(shape, d) > 1 and whole(strides, d) != whole(shapes, at + 1 + dimensions + d):
-                    return k
-        put(found, k, whole(room, 0) + whole(room, 5))
-    return count
+            if whole(shape, 1 + d) > 1 and whole(whole(room, 4), d) != whole(shape, 1 + dimensions + d):
+                return -1
+    address: int = whole(room, 0) + whole(room, 5)
+    return address
 
 
 def described_dtype(name: str) -> int:
@@ -89,8 +124,8 @@ def described_dtype(name: str) -> int:
 
 
 @cache
-def reader(kind: type) -> Callable[..., int] | None:
-    """Return `gather` for tensors of a type without its first two arguments, or None where the type has no C interface."""
+def functions(kind: type) -> tuple[int, ...] | None:
+    """Return the first words of what `check` is told about tensors of a type, or None if it publishes no C interface."""
     capsule = getattr(kind, "__dlpack_c_exchange_api__", None)
     if capsule is None:
         return None
@@ -100,17 +135,23 @@ def reader(kind: type) -> Callable[..., int] | None:
     if (ctypes.c_uint32 * 2).from_address(table)[0] != MAJOR:
         return None
     read = (ctypes.c_void_p * (_READ + 1)).from_address(table)[_READ]
-    clear = ctypes.cast(ctypes.pythonapi.PyErr_Clear, ctypes.c_void_p).value
-    kernel = compiled(
-        gather, {"whole": whole, "put": put, "ask": _ask, "forgive": _forgive, "CPU": CPU}, (), (types.int64,) * 10, nogil=False
-    )
+    own = (ctypes.pythonapi.PyErr_Clear, ctypes.pythonapi.PyDict_GetItem)
+    clear, look = (ctypes.cast(function, ctypes.c_void_p).value for function in own)
+    assert read is not None
+    assert clear is not None
+    assert look is not None
+    return read, clear, id(None), look
 
-    def addresses(objects: Array, count: int, dtype: int, shapes: int, offsets: int, found: Array) -> int:
-        room = np.empty(6, np.int64)
-        fitting: int = kernel(read, clear, id(None), address(objects), count, dtype, shapes, offsets, address(room), address(found))
-        return fitting
 
-    return addresses
+@cache
+def checker() -> Callable[[int, int], int]:
+    """Return `check`, compiled. It holds the GIL, as the C function needs it."""
+    locked = {**OPTIONS, "nogil": False}
+    one = numba.njit(**locked)(rebound(place_of, {"ask": _ask, "forgive": _forgive, "whole": whole, "CPU": CPU}))
+    constants = {name: value for name, value in globals().items() if name.isupper() and isinstance(value, int)}
+    names = {"place": one, "get": _get, "stack": _stack, "whole": whole, "put": put, **constants}
+    kernel: Callable[[int, int], int] = compiled(check, names, (), (types.int64,) * 2, nogil=False)
+    return kernel
 
 
 @intrinsic
@@ -125,6 +166,17 @@ def _ask(typingctx: Any, function: Any, tensor: Any, room: Any) -> tuple[Any, Ca
 
 
 @intrinsic
+def _get(typingctx: Any, function: Any, mapping: Any, key: Any) -> tuple[Any, Callable[..., Any]]:
+    """Call PyObject *function(PyObject *mapping, PyObject *key), which lends what it finds, and sets no error otherwise."""
+
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        kind = ir.FunctionType(ir.IntType(64), [ir.IntType(64)] * 2)
+        return builder.call(builder.inttoptr(args[0], kind.as_pointer()), args[1:])
+
+    return types.int64(types.int64, types.int64, types.int64), codegen
+
+
+@intrinsic
 def _forgive(typingctx: Any, function: Any) -> tuple[Any, Callable[..., Any]]:
     """Call void function(void)."""
 
@@ -134,3 +186,14 @@ def _forgive(typingctx: Any, function: Any) -> tuple[Any, Callable[..., Any]]:
         return context.get_dummy_value()
 
     return types.void(types.int64), codegen
+
+
+@intrinsic
+def _stack(typingctx: Any) -> tuple[Any, Callable[..., Any]]:
+    """Return the address of six words on the stack."""
+
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        words = cgutils.alloca_once(builder, ir.ArrayType(ir.IntType(64), 6))  # type: ignore[no-untyped-call]
+        return builder.ptrtoint(words, ir.IntType(64))
+
+    return types.int64(), codegen

@@ -1,5 +1,6 @@
-"""Where the tensors of a step lie, and whether they are what the kernel takes them for."""
+"""Where the tensors of a step lie, and whether they are still what the kernel takes them for."""
 
+from array import array
 from collections.abc import Sequence
 from typing import Any
 
@@ -12,51 +13,88 @@ from rmsprop.kernels import dlpack
 from rmsprop.layout import address
 from rmsprop.torch.state import name
 
-Array = NDArray[Any]
+CHANGED = dlpack.CHANGED
 
 
-class Expected:
-    """Tensors as they have to be for the kernel: on the CPU, of certain shapes and strides.
+class Places:
+    """Parameters and state where a table has them, and what their gradients must be like.
 
     Args:
-        tensors: such tensors; those to come are compared with these.
+        columns: the parameters, and for each kind of state one tensor for each parameter, of its shape and strides.
+        entries: the dicts that hold the state.
+        names: under which name each column of state, and then "step", stands there; empty if the columns are not the objects
+            that stand there, but parts of them.
     """
 
-    def __init__(self, tensors: Sequence[Tensor]) -> None:
-        """Note the shapes and strides."""
-        self.shapes = [tuple(t.shape) for t in tensors]
-        self.strides = [t.stride() for t in tensors]
-        described = [(len(shape), *shape, *stride) for shape, stride in zip(self.shapes, self.strides, strict=True)]
-        self._words = np.array([word for one in described for word in one], np.int64)
-        self._offsets = np.cumsum([0, *map(len, described)])[: len(described)].astype(np.int64)
-        self._at = address(self._words), address(self._offsets)
-        self._read = dlpack.reader(Tensor)
+    def __init__(self, columns: Sequence[Sequence[Tensor]], entries: Sequence[dict[str, Any]], names: Sequence[str]) -> None:
+        """Note what there is to compare with."""
+        self.columns = [list(column) for column in columns]  # kept, as the addresses of these objects are given out
+        params = self.columns[0] if columns else []
+        self.dtypes = [column[0].dtype for column in columns]
+        self.shapes = [tuple(p.shape) for p in params]
+        self.strides = [p.stride() for p in params]
+        self.table = np.array([[t.data_ptr() for t in column] for column in columns], np.int64)
         # Real tensors of one element may be lazily negated whatever their strides, complex ones lazily conjugated: their memory
         # does not hold their values, which the C interface does not tell.
-        self._lazy = [k for k, t in enumerate(tensors) if t.is_complex() or t.numel() == 1]
+        self._lazy = [k for k, p in enumerate(params) if p.is_complex() or p.numel() == 1]
+        self._told: NDArray[Any] | None = None
+        self._steps = [entry["step"] for entry in entries]
+        self._entries, self._names = list(entries), list(names)
+        functions = dlpack.functions(Tensor)
+        if functions is None or not params:
+            return
+        described = [(len(shape), *shape, *stride) for shape, stride in zip(self.shapes, self.strides, strict=True)]
+        self._arrays = [  # in the order of the words of `dlpack.check`
+            np.array([id(t) for column in (*columns, self._steps) for t in column], np.int64),
+            self.table,
+            np.array([dlpack.described_dtype(name(kind)) for kind in (self.dtypes[0], *self.dtypes)], np.int64),
+            np.array([word for one in described for word in one], np.int64),
+            np.cumsum([0, *map(len, described)])[: len(described)].astype(np.int64),
+            np.array([id(entry) for entry in entries], np.int64),
+            np.array([id(name) for name in names], np.int64),
+        ]
+        words = [*functions, len(params), len(columns), len(names), *map(address, self._arrays)]
+        self._told = np.array(words, np.int64)
+        self._at = address(self._told)
+        self._check = dlpack.checker()
 
-    def addresses(self, tensors: Sequence[Tensor | None], dtype: torch.dtype) -> Array | None:
-        """Return the addresses of tensors, (tensors,) int64, or None if one of them is not as expected, or is not there."""
-        count = len(self.shapes)
-        found = np.empty(count, np.int64)
-        if self._read is not None:
-            objects = np.array(list(map(id, tensors)), np.int64)
-            if self._read(objects, count, _described(dtype), *self._at, found) < count:
-                return None
-        else:
-            for k, tensor in enumerate(tensors):
-                if tensor is None or not self._fits(k, tensor, dtype):
-                    return None
-                found[k] = tensor.data_ptr()
+    def found(self, gradients: Sequence[Tensor | None]) -> "array[int] | int":
+        """Return the addresses of the gradients.
+
+        Args:
+            gradients: one for each parameter.
+
+        Returns:
+            The addresses; CHANGED, if a parameter or its state is not where the table has it; or the number of the first gradient
+            that is not there, or not like its parameter.
+        """
+        places = array("q", map(id, gradients))
+        code = self._check(self._at, places.buffer_info()[0]) if self._told is not None else self._compared(gradients, places)
+        if code != dlpack.FITS:
+            return code
         for k in self._lazy:
-            tensor = tensors[k]
-            assert tensor is not None
-            if tensor.is_conj() or tensor.is_neg():
-                return None
-        return found
+            g = gradients[k]
+            assert g is not None
+            if g.is_conj() or g.is_neg():
+                return k
+        return places
+
+    def _compared(self, gradients: Sequence[Tensor | None], places: "array[int]") -> int:
+        """Do what `dlpack.check` does, for versions of PyTorch that do not publish the C interface."""
+        held = zip(self._names, (*self.columns[1:], self._steps), strict=True) if self._names else ()
+        if any(entry.get(key) is not t for key, column in held for entry, t in zip(self._entries, column, strict=True)):
+            return CHANGED
+        for column, dtype, row in zip(self.columns, self.dtypes, self.table.tolist(), strict=True):
+            if any(not self._fits(k, t, dtype) or t.data_ptr() != row[k] for k, t in enumerate(column)):
+                return CHANGED
+        for k, g in enumerate(gradients):
+            if g is None or not self._fits(k, g, self.dtypes[0]):
+                return k
+            places[k] = g.data_ptr()
+        return dlpack.FITS
 
     def _fits(self, k: int, tensor: Tensor, dtype: torch.dtype) -> bool:
-        """Return whether a tensor is as expected of tensor k."""
+        """Return whether a tensor has the shape and strides of parameter k."""
         if tensor.layout != torch.strided or tensor.device.type != "cpu" or tensor.dtype != dtype:
             return False
         return tensor.shape == self.shapes[k] and same_order(tensor.shape, tensor.stride(), self.strides[k])
@@ -65,13 +103,3 @@ class Expected:
 def same_order(shape: Sequence[int], one: Sequence[int], other: Sequence[int]) -> bool:
     """Return whether two strides lead to the same memory; those of dimensions of one element do not count."""
     return 0 in shape or all(n == 1 or a == b for n, a, b in zip(shape, one, other, strict=True))
-
-
-_words: dict[torch.dtype, int] = {}
-
-
-def _described(dtype: torch.dtype) -> int:
-    """Return a dtype as DLPack describes it."""
-    if dtype not in _words:
-        _words[dtype] = dlpack.described_dtype(name(dtype))
-    return _words[dtype]

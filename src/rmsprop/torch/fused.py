@@ -1,6 +1,7 @@
 """Parameters on the CPU: one compiled pass over all tensors of a group and dtype, on their own memory."""
 
 import os
+from array import array
 from collections.abc import Sequence
 from itertools import chain
 from operator import is_, itemgetter
@@ -16,7 +17,7 @@ from rmsprop.kernels.columns import ROWS, Columns, limit_bits
 from rmsprop.kernels.precision import REAL, largest_gradient
 from rmsprop.rule import Rule, average
 from rmsprop.torch import shards
-from rmsprop.torch.addresses import Expected, same_order
+from rmsprop.torch.addresses import CHANGED, Places, same_order
 from rmsprop.torch.sparse import Rows, densified
 from rmsprop.torch.state import COMPUTED, Entry, name, parts, slot_dtype
 
@@ -37,7 +38,7 @@ class Route(NamedTuple):
 
     present: list[int] | None  # which parameters the compiled pass takes; None for all
     gradients: Sequence[Tensor | None]  # of those
-    addresses: Array  # of the gradients
+    addresses: Any  # of the gradients: an array of 64-bit integers
     singles: list[Single]
 
 
@@ -49,13 +50,14 @@ class Fused:
         group: the group's options.
         params: the parameters, each with complete state.
         entries: their state.
+        loose: whether parameters have gaps in memory, or another order than their state; they go one by one, through copies.
     """
 
     on_host = True
 
-    def __init__(self, rule: Rule, group: dict[str, Any], params: list[Tensor], entries: list[Entry]) -> None:
+    def __init__(self, rule: Rule, group: dict[str, Any], params: list[Tensor], entries: list[Entry], loose: bool) -> None:
         """Lay out the table of addresses that the compiled pass reads."""
-        self.params, self.entries, self.group = params, entries, group
+        self.params, self.entries, self.group, self.loose = params, entries, group, loose
         self.mesh = shards.mesh_of(params[0])
         self.dtype = params[0].dtype
         computed = name(COMPUTED[self.dtype])
@@ -74,21 +76,13 @@ class Fused:
         self.states: list[list[Tensor]] = [list(column) for column in zip(*held, strict=True)][:-1]
         self.counts = joined(entries)
         self._held = list(chain.from_iterable(map(self._fetch, entries)))
-        local, states = self._local(params), [self._local(column) for column in self.states]
-        self.expected = Expected(local)
-        # State is made in the order of a dense parameter; where the two differ, the parameter has gaps or was loaded with others.
-        self.loose = {
-            k
-            for k, p in enumerate(local)
-            if not all(same_order(p.shape, p.stride(), column[k].stride()) and _dense(column[k]) for column in states)
-        }
-        table = np.zeros((len(ROWS), len(params)), np.int64)
-        table[0] = [p.data_ptr() for p in local]
-        for row, column in zip(self.rows, states, strict=True):
-            table[row] = [t.data_ptr() for t in column]
-        numbers = 2 if self.stored in REAL else 1
-        sizes = np.array([p.numel() * (2 if in_parts else 1) for p in local], np.int64)
-        self.columns = Columns(table, sizes, numbers)
+        local = self._local(params)
+        columns = [] if loose else [local, *(self._local(column) for column in self.states)]
+        self.places = Places(columns, entries, (*self.names, "step") if self.mesh is None else ())
+        table = np.zeros((len(ROWS), 0 if loose else len(params)), np.int64)
+        table[[] if loose else [0, *self.rows]] = self.places.table
+        sizes = np.array([] if loose else [p.numel() * (2 if in_parts else 1) for p in local], np.int64)
+        self.columns = Columns(table, sizes, numbers=2 if self.stored in REAL else 1)
         self._some: tuple[list[int], Columns] | None = None
         self.tune(rule)
 
@@ -116,56 +110,54 @@ class Fused:
         return self._kernels[scaled, averaged]
 
     def holds(self) -> bool:
-        """Return whether parameters and state are still the tensors, at the addresses, that the table has."""
+        """Return whether the state is still the tensors that were found there, as far as `route` does not see to it."""
+        if self.mesh is None and not self.loose:
+            return True
         if not all(map(is_, chain.from_iterable(map(self._fetch, self.entries)), self._held)):
             return False
-        table = self.columns.table
-        if self.loose:
-            columns = zip((0, *self.rows), (self._local(self.params), *map(self._local, self.states)), strict=True)
-            return all([t.data_ptr() for t in column] == table[row].tolist() for row, column in columns)
-        found = self.expected.addresses(self._local(self.params), self.dtype)
-        if found is None or not (found == table[0]).all():
-            return False
-        for row, column, dtype in zip(self.rows, self.states, self.dtypes, strict=True):
-            found = self.expected.addresses(self._local(column), dtype)
-            if found is None or not (found == table[row]).all():
-                return False
-        return True
+        return self.mesh is None or self.loose or all(map(is_, self._local(self.params), self.places.columns[0]))
 
-    def route(self) -> Route | None:
-        """Find the gradients of a step; None if there are none.
+    def route(self) -> Route | int | None:
+        """Find the gradients of a step.
+
+        Returns:
+            None if there are none; CHANGED if parameters or state are no longer where the table has them.
 
         Raises:
             RuntimeError: one is sparse and the group does not say what to do about it.
             ValueError: one does not fit its parameter.
         """
-        gradients: list[Tensor | None] = [p.grad for p in self.params]
+        gradients: Sequence[Tensor | None] = [p.grad for p in self.params]
+        if self.mesh is not None:
+            gradients = self._local(gradients)
         if not self.loose:
-            local = self._local(gradients)
-            found = self.expected.addresses(local, self.dtype)
-            if found is not None:
-                return Route(None, local, found, [])
-        present, singles, taken = [], [], []
-        for k, (p, g) in enumerate(zip(self._local(self.params), self._local(gradients), strict=True)):
+            found = self.places.found(gradients)
+            if not isinstance(found, int):
+                return Route(None, gradients, found, [])
+            if found == CHANGED:
+                return CHANGED
+        present: list[int] = []
+        singles: list[Single] = []
+        taken: list[Tensor] = []
+        for k, (p, g) in enumerate(zip(self._local(self.params), gradients, strict=True)):
             if g is None:
                 continue
             if g.layout != torch.strided:
                 g = densified(g, p, self.group["sparse"])
-                if g.is_sparse:
-                    rows = Rows(g)
-                    arrays = [rows.of(p), *(None if a is None else rows.of(a) for a in self._arrays(k)[:3])]
-                    singles.append(Single(k, arrays, fitting(g.values(), rows.of(p)), rows))
-                    continue
-            if k in self.loose:
+            if g.is_sparse:
+                rows = Rows(g)
+                arrays = [None if a is None else rows.of(a) for a in (p, *self._arrays(k)[:3])]
+                singles.append(Single(k, arrays, fitting(g.values(), rows.of(p)), rows))
+            elif self.loose:
                 dense = p.detach().clone(memory_format=torch.contiguous_format)
                 arrays = [dense, *(None if a is None else a.contiguous() for a in self._arrays(k))]
                 singles.append(Single(k, arrays, fitting(g, dense), None))
-                continue
-            present.append(k)
-            taken.append(fitting(g, p))
+            else:
+                present.append(k)
+                taken.append(fitting(g, p))
         if not present and not singles:
             return None
-        return Route(present, taken, np.array([g.data_ptr() for g in taken], np.int64), singles)
+        return Route(present, taken, array("q", [g.data_ptr() for g in taken]), singles)
 
     def squares(self, route: Route) -> float:
         """Return the sum of the squares of all gradients."""
@@ -203,9 +195,11 @@ class Fused:
             skip: not used here; what is skipped on the host is not begun.
         """
         lr = lr.item() if isinstance(lr, Tensor) else lr
-        every = route.present is None or len(route.present) == len(self.params)
-        touched = [*(range(len(self.params)) if every else route.present or ()), *(one.k for one in route.singles)]
-        counts = self.counts[touched].tolist() if self.rule.bias_correction or self.stochastic else [0.0]
+        every = route.present is None
+        touched = [] if every else [*(route.present or ()), *(one.k for one in route.singles)]
+        counts = [0.0]
+        if self.rule.bias_correction or self.stochastic:
+            counts = (self.counts if every else self.counts[touched]).tolist()
         if min(counts) == max(counts):
             self._sweep(self._columns(route), route.addresses, self._numbers(lr, gain, int(counts[0]) + 1), counts[0], scaled)
         else:
@@ -219,7 +213,7 @@ class Fused:
             self.counts[touched] += 1.0
             increment_version([self.params[k] for k in touched])
 
-    def _sweep(self, columns: Columns, addresses: Array, scalars: Array, count: float, scaled: bool) -> None:
+    def _sweep(self, columns: Columns, addresses: Any, scalars: Array, count: float, scaled: bool) -> None:
         """Run the compiled pass."""
         columns.sweep(self._kernel(scaled, self.averaged), addresses, scalars, int(count), torch.get_num_threads())
 
@@ -230,7 +224,8 @@ class Fused:
         for count in np.unique(counts):
             chosen = np.flatnonzero(counts == count)
             columns = self.columns.chosen([present[i] for i in chosen])
-            self._sweep(columns, route.addresses[chosen], self._numbers(lr, gain, int(count) + 1), float(count), scaled)
+            some = array("q", [route.addresses[i] for i in chosen])
+            self._sweep(columns, some, self._numbers(lr, gain, int(count) + 1), float(count), scaled)
 
     def _single(self, one: Single, scalars: Array, scaled: bool) -> None:
         """Step one parameter through dense copies, and write them back."""
@@ -240,7 +235,7 @@ class Fused:
         factor = 2 if self.dtype.is_complex and self.stored not in REAL else 1
         sizes = np.array([one.gradient.numel() * factor], np.int64)
         columns = Columns(table, sizes, self.columns.numbers)
-        columns.sweep(kernel, np.array([one.gradient.data_ptr()], np.int64), scalars, 0, torch.get_num_threads())
+        columns.sweep(kernel, array("q", [one.gradient.data_ptr()]), scalars, 0, torch.get_num_threads())
         targets = [p.detach(), *self._arrays(one.k)]
         for target, new in zip(targets, one.arrays, strict=False):
             if target is not None and new is not None and target is not new:
@@ -287,6 +282,8 @@ def fusible(p: Tensor, group: dict[str, Any]) -> str | None:
     local = shards.local([p])[0] if shards.mesh_of(p) is not None else p
     if type(local) not in (Tensor, torch.nn.Parameter, torch.nn.Buffer):
         return f"it is a {type(p).__name__}"
+    if local.is_conj() or local.is_neg():
+        return "it is conjugated or negated lazily"
     if local.device.type != "cpu" or local.layout != torch.strided:
         return f"it is on {p.device}" if local.device.type != "cpu" else f"its layout is {p.layout}"
     if local.dtype == torch.float16:
@@ -334,6 +331,15 @@ def joined(entries: Sequence[Entry]) -> Tensor:
         for entry, step in zip(entries, vector.unbind(), strict=True):
             entry["step"] = step
     return vector
+
+
+def is_loose(p: Tensor, entry: Entry) -> bool:
+    """Return whether a parameter has gaps in memory, or its state another order than it."""
+    if shards.mesh_of(p) is not None:
+        p, *state = shards.local([p, *(entry[key] for key in entry if key != "step")])
+    else:
+        state = [entry[key] for key in entry if key != "step"]
+    return not all(same_order(p.shape, p.stride(), t.stride()) and _dense(t) for t in state)
 
 
 def _dense(tensor: Tensor) -> bool:

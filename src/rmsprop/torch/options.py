@@ -100,11 +100,6 @@ def spread(rule: Rule) -> dict[str, Any]:
     return {"dialect": rule.name} | {key: getattr(rule, axis) for axis, key in KEYS.items()}
 
 
-def axis_values(group: Mapping[str, Any]) -> tuple[Any, ...]:
-    """Return what tells a group's rule from another."""
-    return _values(group)
-
-
 def rule_of(group: Mapping[str, Any]) -> Rule:
     """Return the rule that a group's entries mean now, or refuse them.
 

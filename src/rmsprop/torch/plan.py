@@ -1,7 +1,7 @@
 """What an optimizer's groups amount to: which parameters go together, and through what. Kept from step to step while it holds."""
 
-from operator import is_
-from typing import Any
+from operator import is_, itemgetter
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -9,10 +9,14 @@ from torch import Tensor
 from rmsprop.kernels.precision import check_precision
 from rmsprop.rule import Rule
 from rmsprop.torch import shards
-from rmsprop.torch.fused import Fused, fusible
-from rmsprop.torch.options import EXTRAS, axis_values, check_extras, rule_of
+from rmsprop.torch.addresses import CHANGED
+from rmsprop.torch.fused import Fused, fusible, is_loose
+from rmsprop.torch.options import EXTRAS, KEYS, check_extras, rule_of
 from rmsprop.torch.state import COMPUTED, complete, name
 from rmsprop.torch.tensors import Tensors
+
+_extras = itemgetter(*EXTRAS)
+_options = itemgetter(*KEYS.values(), *EXTRAS)
 
 
 class Section:
@@ -40,17 +44,24 @@ class Section:
             if reason is not None and group["fused"]:
                 raise ValueError(f"fused=True is not possible for a parameter of shape {tuple(p.shape)}: {reason}; pass fused=None")
             spread = (p.device_mesh, tuple(p.placements)) if shards.mesh_of(p) is not None else None  # type: ignore[attr-defined]
-            found.setdefault((reason is None, p.dtype, p.device, type(p) if reason else None, spread), []).append(p)
-        self.batches = [
-            (Fused if key[0] else Tensors)(self.rule, group, params, [state[p] for p in params]) for key, params in found.items()
-        ]
+            way = type(p) if reason is not None else "loose" if is_loose(p, state[p]) else "dense"
+            found.setdefault((way, p.dtype, p.device, spread), []).append(p)
+        self.batches: list[Fused | Tensors] = []
+        for (way, *_), params in found.items():
+            entries = [state[p] for p in params]
+            if isinstance(way, str):
+                self.batches.append(Fused(self.rule, group, params, entries, loose=way == "loose"))
+            else:
+                self.batches.append(Tensors(self.rule, group, params, entries))
 
     def _read(self) -> None:
         """Take the group's options, checked."""
         group = self.group
         check_extras(group)
-        self.axes, self.extras = axis_values(group), tuple(group[key] for key in EXTRAS)
+        self.options, self.extras = _options(group), _extras(group)
         self.rule: Rule = rule_of(group)
+        self.plain = group["max_norm"] is None and group["on_nonfinite"] == "propagate"
+        self.gain: float | Tensor = 1.0  # what the last step multiplied gradients by
         self.kinds = {name(COMPUTED[p.dtype]) for p in self.params}
         self.largest_lr = -1.0
         self.lr()
@@ -75,18 +86,27 @@ class Section:
         """Return whether the group is still what it was; rules of the same branches are taken over."""
         if group is not self.group or len(group["params"]) != len(self.params):
             return False
-        if not all(map(is_, group["params"], self.params)) or any(p.grad is not None for p in self.dormant):
+        if not all(map(is_, group["params"], self.params)):
             return False
-        if tuple(group[key] for key in EXTRAS) != self.extras:
+        if self.dormant and any(p.grad is not None for p in self.dormant):
             return False
-        if axis_values(group) != self.axes:
-            before = self.rule
+        if _options(group) != self.options:
+            before, extras = self.rule, self.extras
             self._read()
-            if (self.rule.branches, self.rule.slots) != (before.branches, before.slots):
+            if extras != self.extras or (self.rule.branches, self.rule.slots) != (before.branches, before.slots):
                 return False
             for batch in self.batches:
                 batch.tune(self.rule)
         return all(batch.holds() for batch in self.batches)
+
+
+class Work(NamedTuple):
+    """A batch that takes part in a step."""
+
+    section: Section
+    batch: Any
+    route: Any
+    lr: float | Tensor
 
 
 class Plan:
@@ -103,6 +123,8 @@ class Plan:
         self.state = state
         self.sections = [Section(group, state, every=every) for group in groups]
         self.entries = list(state.values())
+        batches = [batch for section in self.sections for batch in section.batches]
+        self.on_host = all(batch.on_host for batch in batches)
 
     def holds(self, groups: list[dict[str, Any]], state: Any) -> bool:
         """Return whether everything is still as it was."""
@@ -110,7 +132,24 @@ class Plan:
             return False
         if not all(map(is_, state.values(), self.entries)):
             return False
-        return all(section.holds(group) for section, group in zip(self.sections, groups, strict=True))
+        return all(map(Section.holds, self.sections, groups))
+
+    def plain(self) -> bool:
+        """Return whether a step needs no look at all gradients together, and no device."""
+        return self.on_host and all(section.plain for section in self.sections)
+
+    def work(self) -> list[Work] | None:
+        """Return what takes part in a step, or None if a tensor is no longer where it was when the plan was made."""
+        found = []
+        for section in self.sections:
+            lr = section.lr()
+            for batch in section.batches:
+                route = batch.route()
+                if route == CHANGED:
+                    return None
+                if route is not None:
+                    found.append(Work(section, batch, route, lr))
+        return found
 
 
 def _counts_on_device(p: Tensor, group: dict[str, Any]) -> bool:

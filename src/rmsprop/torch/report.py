@@ -65,7 +65,7 @@ def report(optimizer: torch.optim.Optimizer) -> dict[str, Any]:
     """
     groups = optimizer.param_groups
     plan = getattr(optimizer, "_plan", None)  # of the last step
-    gains = [float(getattr(section, "gain", 1.0)) for section in plan.sections] if plan is not None else [1.0] * len(groups)
+    gains = [float(section.gain) for section in plan.sections] if plan is not None else [1.0] * len(groups)
     parts = zip(groups, _names(groups), gains, strict=True)
     return {"groups": [_group(optimizer.state, group, names, gain) for group, names, gain in parts]}
 

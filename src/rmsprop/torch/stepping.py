@@ -6,13 +6,11 @@ import torch
 from torch import Tensor
 
 from rmsprop.torch.fused import Fused
-from rmsprop.torch.plan import Plan, Section
+from rmsprop.torch.plan import Plan, Work
 from rmsprop.torch.tensors import Tensors
 
 # What clip_grad_norm_ adds to the norm before it divides.
 _TINY = 1e-6
-
-Work = list[tuple[Section, Any, Any]]  # section, batch, route
 
 
 def advance(optimizer: Any, plan: Plan) -> int | Tensor:
@@ -25,52 +23,56 @@ def advance(optimizer: Any, plan: Plan) -> int | Tensor:
     Returns:
         How many steps were skipped for a gradient that is not finite: 0 or 1, a tensor where a device decided.
     """
-    work: Work = [
-        (section, batch, route) for section in plan.sections for batch in section.batches if (route := batch.route()) is not None
-    ]
-    if not work or _is_rehearsal(work):
+    work = plan.work()
+    if work is None:
+        plan = optimizer._planned(anew=True)
+        work = plan.work()
+        assert work is not None  # the plan was just made of what is there
+    if not work or (not isinstance(work[0].lr, Tensor) and work[0].lr == 0 and _is_rehearsal(work)):
         return 0
-    rates = [section.lr() for section, _, _ in work]
     scale, found = optimizer.grad_scale, optimizer.found_inf
-    accelerated = not all(batch.on_host for _, batch, _ in work)
-    if accelerated:
+    if scale is None and found is None and plan.plain():  # nearly always so
+        for section, batch, route, lr in work:
+            section.gain = 1.0
+            batch.advance(route, lr, 1.0, scaled=False)
+        return 0
+    if not plan.on_host:
         optimizer._accelerator_graph_capture_health_check()
-    if found is not None and not accelerated:
+    elif found is not None:
         if found.item():
             return 0
         found = None
     gain: float | Tensor = 1.0
     if scale is not None:
-        gain = 1.0 / scale if accelerated else 1.0 / scale.item()
+        gain = 1.0 / scale.item() if plan.on_host else 1.0 / scale
     gains, norms = _clipping(work, gain)
     skipped = _refused(optimizer, work, gains, norms)
-    if isinstance(skipped, bool):
-        if skipped:
-            return 1
-        skip = found
-    else:
-        skip = skipped if found is None else skipped | found.to(skipped.device).bool()
+    if skipped is True:
+        return 1
+    skip = found if skipped is False else skipped if found is None else skipped | found.to(skipped.device).bool()
     if skip is not None:
         skip = skip.reshape(()).bool()
-        if any(batch.on_host for _, batch, _ in work):  # parameters on the host have to know
+        if any(one.batch.on_host for one in work):  # parameters on the host have to know
             if skip.item():
-                return 0 if isinstance(skipped, bool) else skipped.to(torch.int64)
+                return 0 if skipped is False else skipped.to(torch.int64)
             skip = None
     with torch.set_grad_enabled(optimizer.defaults["differentiable"]):
-        for (section, batch, route), lr, one in zip(work, rates, gains, strict=True):
-            scaled = scale is not None or section.group["max_norm"] is not None
-            batch.advance(route, lr, one, scaled=scaled, skip=skip)
-    return 0 if isinstance(skipped, bool) else skipped.to(torch.int64)
+        for (section, batch, route, lr), one in zip(work, gains, strict=True):
+            section.gain = one
+            batch.advance(route, lr, one, scaled=scale is not None or section.group["max_norm"] is not None, skip=skip)
+    return 0 if skipped is False else skipped.to(torch.int64)
 
 
-def _clipping(work: Work, gain: float | Tensor) -> tuple[list[Any], dict[float, Any]]:
+def _clipping(work: list[Work], gain: float | Tensor) -> tuple[list[Any], dict[float, Any]]:
     """Return what each batch's gradients are multiplied by, and the norm for each of the groups' values of max_norm."""
     squares: dict[float, list[Any]] = {}
-    for section, batch, route in work:
+    for section, batch, route, _ in work:
         limit = section.group["max_norm"]
         if limit is not None:
             squares.setdefault(limit, []).append(batch.squares(route))
     norms: dict[float, Any] = {}
+    if not squares:
+        return [gain] * len(work), norms
     factors: dict[float | None, Any] = {None: gain}
     for limit, parts in squares.items():
         on_device = [part for part in parts if isinstance(part, Tensor)]
@@ -79,16 +81,16 @@ def _clipping(work: Work, gain: float | Tensor) -> tuple[list[Any], dict[float, 
         ratio = limit / (norm + _TINY)
         # As clip_grad_norm_ has it: NaN stays NaN.
         factors[limit] = gain * (torch.clamp(ratio, max=1.0) if isinstance(ratio, Tensor) else 1.0 if ratio > 1.0 else ratio)
-    return [factors[section.group["max_norm"]] for section, _, _ in work], norms
+    return [factors[one.section.group["max_norm"]] for one in work], norms
 
 
-def _refused(optimizer: Any, work: Work, gains: list[Any], norms: dict[float, Any]) -> bool | Tensor:
+def _refused(optimizer: Any, work: list[Work], gains: list[Any], norms: dict[float, Any]) -> bool | Tensor:
     """Return whether the step is to be skipped, decided on the device where gradients are there; or raise.
 
     A norm that is finite says that all gradients are, and clipped ones are not large: one look at them serves both.
     """
     flag: bool | Tensor = False
-    for (section, batch, route), gain in zip(work, gains, strict=True):
+    for (section, batch, route, _), gain in zip(work, gains, strict=True):
         policy, limit = section.group["on_nonfinite"], section.group["max_norm"]
         if policy == "propagate":
             continue
@@ -107,18 +109,15 @@ def _refused(optimizer: Any, work: Work, gains: list[Any], norms: dict[float, An
     return flag
 
 
-def _is_rehearsal(work: Work) -> bool:
+def _is_rehearsal(work: list[Work]) -> bool:
     """Return whether this is the step with lr and all gradients at 0 by which distributed checkpointing makes the state.
 
     It must change nothing: neither does it count, nor do v and the weights decay by it.
     """
-    for section, batch, _ in work:
-        lr = section.group["lr"]
-        if isinstance(lr, Tensor) and lr.device.type != "cpu":
+    for one in work:
+        if isinstance(one.lr, Tensor) or one.lr != 0 or any(entry["step"] != 0 for entry in one.batch.entries):
             return False
-        if lr != 0 or any(entry["step"].device.type != "cpu" or entry["step"] != 0 for entry in batch.entries[:1]):
-            return False
-    return not any(p.grad.count_nonzero() for _, batch, _ in work for p in batch.params if p.grad is not None)
+    return not any(p.grad.count_nonzero() for one in work for p in one.batch.params if p.grad is not None)
 
 
 def _complaint(optimizer: Any, batch: Fused | Tensors, gain: Any) -> str:
