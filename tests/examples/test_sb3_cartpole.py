@@ -33,6 +33,28 @@ def test_is_the_packages_own_optimizer(cartpole):
     assert apart(ours.policy, theirs.policy) < CLOSE < apart(ours.policy, fresh.policy)
 
 
+@pytest.mark.parametrize("back", [False, True], ids=["from theirs to ours", "from ours to theirs"])
+def test_state_goes_both_ways(cartpole, back):
+    from stable_baselines3.common.sb2_compat.rmsprop_tf_like import RMSpropTFLike
+
+    def make(ours, p, **options):
+        return cartpole.RMSprop([p], dialect="sb3", **options) if ours else RMSpropTFLike([p], **options)
+
+    options = {"lr": 0.1, "momentum": 0.9, "weight_decay": 0.1, "centered": True}
+    starts = torch.randn(5, 4, generator=torch.Generator().manual_seed(0))
+    changed, kept = (torch.nn.Parameter(starts.clone()) for _ in range(2))
+    optimizer, other = make(back, changed, **options), make(False, kept, **options)
+    for step in range(10):
+        if step == 5:
+            state = optimizer.state_dict()
+            optimizer = make(not back, changed)
+            optimizer.load_state_dict(state)
+        for p, each in ((changed, optimizer), (kept, other)):
+            p.grad = p.detach() - step
+            each.step()
+    torch.testing.assert_close(changed, kept)
+
+
 def test_an_agent_saved_goes_on_with_its_optimizer(cartpole, tmp_path):
     from stable_baselines3 import A2C
 

@@ -31,6 +31,26 @@ def test_is_timms_own_rmsproptf(registry, options):
     assert apart(ours, theirs) < CLOSE
 
 
+@pytest.mark.parametrize("decoupled", [False, True], ids=["coupled", "decoupled"])
+def test_goes_on_from_the_state_of_timms_own(registry, decoupled):
+    from timm.optim import RMSpropTF
+
+    starts = torch.randn(5, 4, generator=torch.Generator().manual_seed(0))
+    ours, theirs = (torch.nn.Parameter(starts.clone()) for _ in range(2))
+    other = RMSpropTF([theirs], lr=0.1, momentum=0.9, weight_decay=0.1, decoupled_decay=decoupled)
+    optimizer = registry.RMSprop([ours], dialect="timm")
+    for step in range(10):
+        theirs.grad = theirs.detach() - step
+        if step == 5:
+            ours.data.copy_(theirs)
+            optimizer.load_state_dict(other.state_dict())
+        other.step()
+        if step >= 5:
+            ours.grad = ours.detach() - step
+            optimizer.step()
+    torch.testing.assert_close(ours, theirs)
+
+
 def test_its_groups_and_wrapper(registry):
     from timm.optim import create_optimizer_v2
 
