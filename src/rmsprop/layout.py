@@ -3,9 +3,9 @@
 import ctypes
 from array import array
 from bisect import bisect_left
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from itertools import accumulate
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -50,9 +50,20 @@ class Memory:
 
     def __init__(self, arrays: Sequence[Array]) -> None:
         """Sort the spans of the arrays."""
-        spans = sorted(span(a) for a in arrays if a.size)
-        self._lows = [low for low, _ in spans]
-        self._highs = list(accumulate((high for _, high in spans), max))
+        self._sort(span(a) for a in arrays if a.size)
+
+    @classmethod
+    def of(cls, spans: Iterable[tuple[int, int]]) -> Self:
+        """Return the memory of some spans: the address of the first byte of each, and the one past its last."""
+        memory = cls(())
+        memory._sort(spans)
+        return memory
+
+    def _sort(self, spans: Iterable[tuple[int, int]]) -> None:
+        """Keep the starts in order, and the furthest end up to each."""
+        ordered = sorted(spans)
+        self.lows = [low for low, _ in ordered]
+        self.highs = list(accumulate((high for _, high in ordered), max))
 
     def holds(self, array: Array) -> bool:
         """Return whether an array may share memory with these."""
@@ -60,5 +71,5 @@ class Memory:
 
     def meets(self, low: int, high: int) -> bool:
         """Return whether some of the bytes from low to high may be of these arrays."""
-        before = bisect_left(self._lows, high)
-        return before > 0 and self._highs[before - 1] > low
+        before = bisect_left(self.lows, high)
+        return before > 0 and self.highs[before - 1] > low

@@ -442,16 +442,6 @@ class TestAutograd:
         loss.backward()
         assert torch.equal(p.grad, 2 * p.detach())
 
-    def test_state_counts_versions_too(self):
-        p = parameters([(4,)])[0]
-        optimizer = RMSprop([p], momentum=0.9)
-        feed(optimizer, [p], [torch.ones(4)])
-        state = [optimizer.state[p][name] for name in ("square_avg", "momentum_buffer", "step")]
-        before = [s._version for s in state]
-        feed(optimizer, [p], [torch.ones(4)])
-        assert all(s._version > v for s, v in zip(state, before, strict=True))
-        assert all(optimizer.state[p][n] is s for n, s in zip(("square_avg", "momentum_buffer", "step"), state, strict=True))
-
 
 class TestMovedMemory:
     """What a step remembers between calls must never be trusted over what the tensors are now."""

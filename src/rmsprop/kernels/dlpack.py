@@ -39,6 +39,7 @@ get: Any = None
 
 # Words of what `check` is told.
 READ, CLEAR, NOTHING, LOOK, COUNT, ROWS, NAMES, OBJECTS, EXPECTED, DTYPES, SHAPES, OFFSETS, ENTRIES, KEYS = range(14)
+SPANS, LOWS, HIGHS, BYTES = range(14, 18)
 FITS, CHANGED = -1, -2
 
 
@@ -51,7 +52,9 @@ def check(told: int, gradients: int) -> int:
             then addresses of int64 arrays: of the rows' Python objects, (rows, count), and after them of further objects with
             names, so that those of all names are (names, count) from the second row on; of where the rows' memory is expected,
             (rows, count); of the DLPack dtypes of the gradients and of each row; of each parameter's number of dimensions, shape
-            and strides; of where in it each begins; of the dicts that hold the objects, (count,); and of their names there.
+            and strides; of where in it each begins; of the dicts that hold the objects, (count,); of their names there; then the
+            number of spans of memory that the step writes to, the addresses of their starts in ascending order and of the largest
+            end up to each, and of the bytes of each gradient.
         gradients: address of a (count,) int64 array: addresses of the gradients' Python objects, overwritten.
 
     Returns:
@@ -77,6 +80,16 @@ def check(told: int, gradients: int) -> int:
         at = shapes + 8 * whole(whole(told, OFFSETS), k)
         address = place(read, clear, whole(gradients, k), whole(whole(told, DTYPES), 0), at, room)
         if address < 0:
+            return k
+        # What the step writes to is no place for a gradient: it would change before it is read.
+        low, high = 0, whole(told, SPANS)
+        while low < high:
+            middle = (low + high) // 2
+            if whole(whole(told, LOWS), middle) < address + whole(whole(told, BYTES), k):
+                low = middle + 1
+            else:
+                high = middle
+        if low and whole(whole(told, HIGHS), low - 1) > address:
             return k
         put(gradients, k, address)
     return FITS

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from rmsprop.kernels import dlpack
-from rmsprop.layout import address
+from rmsprop.layout import Memory, address
 from rmsprop.torch.state import name
 
 CHANGED = dlpack.CHANGED
@@ -37,6 +37,7 @@ class Places:
         # Real tensors of one element may be lazily negated whatever their strides, complex ones lazily conjugated: their memory
         # does not hold their values, which the C interface does not tell.
         self._lazy = [k for k, p in enumerate(params) if p.is_complex() or p.numel() == 1]
+        self._memory = Memory.of((t.data_ptr(), t.data_ptr() + t.nbytes) for column in columns for t in column if t.numel())
         self._told: NDArray[Any] | None = None
         self._steps = [entry["step"] for entry in entries]
         self._entries, self._names = list(entries), list(names)
@@ -54,6 +55,9 @@ class Places:
             np.array([id(name) for name in names], np.int64),
         ]
         words = [*functions, len(params), len(columns), len(names), *map(address, self._arrays)]
+        spans = [np.array(numbers, np.int64) for numbers in (self._memory.lows, self._memory.highs, [p.nbytes for p in params])]
+        words += [len(self._memory.lows), *map(address, spans)]
+        self._arrays += spans
         self._told = np.array(words, np.int64)
         self._at = address(self._told)
         self._check = dlpack.checker()
@@ -79,6 +83,13 @@ class Places:
                 return k
         return places
 
+    def holds(self, g: Tensor) -> bool:
+        """Return whether a gradient may lie in memory that the step writes to."""
+        if g.layout != torch.strided or not g.numel():
+            return False
+        reach = sum(stride * (size - 1) for stride, size in zip(g.stride(), g.shape, strict=True)) + 1
+        return self._memory.meets(g.data_ptr(), g.data_ptr() + reach * g.element_size())
+
     def _compared(self, gradients: Sequence[Tensor | None], places: "array[int]") -> int:
         """Do what `dlpack.check` does, for versions of PyTorch that do not publish the C interface."""
         held = zip(self._names, (*self.columns[1:], self._steps), strict=True) if self._names else ()
@@ -88,7 +99,7 @@ class Places:
             if any(not self._fits(k, t, dtype) or t.data_ptr() != row[k] for k, t in enumerate(column)):
                 return CHANGED
         for k, g in enumerate(gradients):
-            if g is None or not self._fits(k, g, self.dtypes[0]):
+            if g is None or not self._fits(k, g, self.dtypes[0]) or self.holds(g):
                 return k
             places[k] = g.data_ptr()
         return dlpack.FITS

@@ -142,6 +142,8 @@ class Fused:
         for k, (p, g) in enumerate(zip(self._local(self.params), gradients, strict=True)):
             if g is None:
                 continue
+            if not g.is_sparse and self.places.holds(g):
+                g = g.clone()  # it would change under the step
             if g.layout != torch.strided:
                 g = densified(g, p, self.group["sparse"])
             if g.is_sparse:
@@ -325,9 +327,9 @@ def joined(entries: Sequence[Entry]) -> Tensor:
         and step.storage_offset() == first.storage_offset() + k
         for k, step in enumerate(steps)
     ):
-        vector = torch.empty(0).set_(first.untyped_storage(), first.storage_offset(), (len(steps),), (1,))
+        vector = torch.empty(0, device="cpu").set_(first.untyped_storage(), first.storage_offset(), (len(steps),), (1,))
     else:
-        vector = torch.tensor([float(step) for step in steps], dtype=torch.float32)
+        vector = torch.tensor([float(step) for step in steps], dtype=torch.float32, device="cpu")
         for entry, step in zip(entries, vector.unbind(), strict=True):
             entry["step"] = step
     return vector

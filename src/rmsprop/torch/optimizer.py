@@ -100,8 +100,6 @@ class RMSprop(Optimizer):
 
     # Tells torch.amp.GradScaler to hand over grad_scale and found_inf instead of unscaling and waiting for the device.
     _step_supports_amp_scaling = True
-    grad_scale: Tensor | None = None
-    found_inf: Tensor | None = None
 
     def __init__(
         self,
@@ -342,9 +340,13 @@ class RMSprop(Optimizer):
         return {**super().__getstate__(), **{name: getattr(self, name) for name in kept}}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        """Take a copy's or a state dict's groups and state."""
-        super().__setstate__(state)
+        """Take a copy's or a state dict's groups and state; what an older release did not have yet is as it was then."""
+        own = {"_given": {}, "_dialect": "pytorch", "_lr": inherited(1e-2), "_skipped": 0, "_plan": None, "_in_average": False}
+        super().__setstate__({**{key: value for key, value in own.items() if key not in self.__dict__}, **state})
         self._plan, self._in_average = None, False
+        for group in self.param_groups:
+            for key, value in {**spread(rule_for(self._dialect, self._given)), **EXTRAS}.items():
+                group.setdefault(key, value)
 
     def _planned(self, *, every: bool = False, anew: bool = False) -> Plan:
         """Return what the groups amount to now."""

@@ -83,6 +83,24 @@ def complete(entry: Entry, p: Tensor, rule: Rule, *, averaged: bool, capturable:
             entry[slot.name] = empty(p, slot.name, rule).fill_(initial)
     if averaged and "ema" not in entry:
         entry["ema"] = torch.empty_like(entry[wanted], dtype=COMPUTED[p.dtype]).copy_(p.detach())
+    for key in (*slot_names(rule), *(["ema"] if averaged else [])):
+        entry[key] = _conforming(entry[key], p, key, rule)
+
+
+def _conforming(array: Any, p: Tensor, slot: str, rule: Rule) -> Tensor:
+    """Return a state array in the dtype and on the device of a parameter that may have been moved or cast since, or refuse it.
+
+    Raises:
+        ValueError: it is not a tensor of the parameter's shape.
+    """
+    if not isinstance(array, Tensor) or array.shape != p.shape:
+        got = f"shape {tuple(array.shape)}" if isinstance(array, Tensor) else f"a {type(array).__name__}"
+        raise ValueError(
+            f"{slot!r} must be a tensor of its parameter's shape {tuple(p.shape)}, got {got}; clear the state to start anew"
+        )
+    if array.dtype == slot_dtype(p, slot, rule) and array.device == p.device:
+        return array
+    return empty(p, slot, rule).copy_(array.detach())
 
 
 def _means(entry: Entry, v: Tensor, rule: Rule, *, to_variance: bool) -> Tensor:
@@ -157,7 +175,7 @@ def _count(value: Any, what: str) -> Tensor:
         count = -1.0
     if not 0 <= count < 2**63 or count != int(count):
         raise ValueError(f"'step' of {what} must be a whole number of at least 0, got {value!r}")
-    return torch.tensor(count, dtype=torch.float32)
+    return torch.tensor(count, dtype=torch.float32, device="cpu")
 
 
 def _array(value: Any, p: Tensor, slot: str, rule: Rule, what: str, propagate: bool) -> Tensor:

@@ -7,10 +7,7 @@ from torch import Tensor
 
 from rmsprop.torch.fused import Fused
 from rmsprop.torch.plan import Plan, Work
-from rmsprop.torch.tensors import Tensors
-
-# What clip_grad_norm_ adds to the norm before it divides.
-_TINY = 1e-6
+from rmsprop.torch.tensors import TINY, Tensors
 
 
 def advance(optimizer: Any, plan: Plan) -> int | Tensor:
@@ -30,7 +27,7 @@ def advance(optimizer: Any, plan: Plan) -> int | Tensor:
         assert work is not None  # the plan was just made of what is there
     if not work or (not isinstance(work[0].lr, Tensor) and work[0].lr == 0 and _is_rehearsal(work)):
         return 0
-    scale, found = optimizer.grad_scale, optimizer.found_inf
+    scale, found = getattr(optimizer, "grad_scale", None), getattr(optimizer, "found_inf", None)
     if scale is None and found is None and plan.plain():  # nearly always so
         for section, batch, route, lr in work:
             section.gain = 1.0
@@ -78,7 +75,7 @@ def _clipping(work: list[Work], gain: float | Tensor) -> tuple[list[Any], dict[f
         on_device = [part for part in parts if isinstance(part, Tensor)]
         total = sum(part.to(on_device[0].device) if isinstance(part, Tensor) else part for part in parts)
         norms[limit] = norm = total**0.5 * gain
-        ratio = limit / (norm + _TINY)
+        ratio = limit / (norm + TINY)
         # As clip_grad_norm_ has it: NaN stays NaN.
         factors[limit] = gain * (torch.clamp(ratio, max=1.0) if isinstance(ratio, Tensor) else 1.0 if ratio > 1.0 else ratio)
     return [factors[one.section.group["max_norm"]] for one in work], norms

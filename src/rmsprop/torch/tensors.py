@@ -21,6 +21,8 @@ from rmsprop.torch.state import COMPUTED, REAL, Entry, name, parts
 
 # Where one launch over a list of tensors saves more than it costs.
 ACCELERATORS = ("cuda", "xpu")
+# What clip_grad_norm_ adds to the norm before it divides.
+TINY = 1e-6
 
 
 class Stack:

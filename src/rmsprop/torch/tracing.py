@@ -11,12 +11,14 @@ from torch import Tensor
 from rmsprop.rule import average
 from rmsprop.torch.options import rule_of
 from rmsprop.torch.state import COMPUTED, REAL, complete, name, parts
-from rmsprop.torch.tensors import biases, bound
+from rmsprop.torch.tensors import TINY, biases, bound
 
 
 def traceable(group: dict[str, Any]) -> bool:
     """Return whether a group's step needs nothing of the host; otherwise it interrupts the compiled code and runs as always."""
-    return group["on_nonfinite"] == "propagate" and group["sparse"] == "error" and not group["stochastic_rounding"]
+    if group["on_nonfinite"] != "propagate" or group["sparse"] != "error" or group["stochastic_rounding"]:
+        return False
+    return len({p.dtype for p in group["params"]}) == 1
 
 
 def gather(
@@ -68,6 +70,8 @@ def gather(
 
 def traced(optimizer: Any) -> None:
     """Take one step."""
+    gathered = []
+    clipped: dict[float, list[Tensor]] = {}
     for group in optimizer.param_groups:
         params: list[Tensor] = []
         grads: list[Tensor] = []
@@ -78,27 +82,35 @@ def traced(optimizer: Any) -> None:
         steps: list[Tensor] = []
         told: list[Any] = []
         optimizer._init_group(group, params, grads, v, m, b, averages, steps, told)
-        if not params:
-            continue
-        update, in_parts, bias_correction, decay = told[:4]
-        lr, keep = group["lr"], group["ema_decay"]
-        scalars = [value * lr if by_lr else value for value, by_lr in zip(told[4:11], told[11:], strict=True)]
+        if params:
+            gathered.append((group, params, grads, v, m, b, averages, steps, told))
+            if group["max_norm"] is not None:
+                clipped.setdefault(group["max_norm"], []).extend(grads)
+    norms = {limit: torch.nn.utils.get_total_norm(grads) for limit, grads in clipped.items()}
+    for group, params, grads, v, m, b, averages, steps, told in gathered:
         gain = None
         if group["max_norm"] is not None:
-            norm = torch.nn.utils.get_total_norm(grads)
-            gain = torch.clamp(group["max_norm"] / (norm + 1e-6), max=1.0)
+            gain = torch.clamp(group["max_norm"] / (norms[group["max_norm"]] + TINY), max=1.0)
         for k, p in enumerate(params):
-            held: list[Any] = [p.detach(), v[k], m[k] if m else None, b[k] if b else None]
-            held = [parts(a) if in_parts and a is not None else a for a in held]
-            kind = torch.promote_types(held[0].dtype, held[1].dtype)
-            g = (parts(grads[k]) if in_parts else grads[k]).to(kind)
-            if gain is not None:
-                g = g * gain
-            prior, correction, divisor = biases(decay, steps[k]) if bias_correction else (1.0, 1.0, 1.0)
-            new = update(held[0].to(kind), g, *held[1:], *scalars, correction, 1 / divisor, prior / correction)
-            for target, value in zip(held, new, strict=True):
-                if target is not None:
-                    target.copy_(value)
-            steps[k].add_(1.0)
+            _step(group, gain, p, grads[k], v[k], m[k] if m else None, b[k] if b else None, steps[k], told)
             if averages:
+                keep = group["ema_decay"]
                 averages[k].copy_(average(averages[k], p.detach().to(averages[k].dtype), keep, 1 - keep))
+
+
+def _step(group: Any, gain: Any, p: Tensor, g: Tensor, v: Tensor, m: Any, b: Any, step: Tensor, told: list[Any]) -> None:
+    """Step one parameter."""
+    update, in_parts, bias_correction, decay = told[:4]
+    scalars = [value * group["lr"] if by_lr else value for value, by_lr in zip(told[4:11], told[11:], strict=True)]
+    held: list[Any] = [p.detach(), v, m, b]
+    held = [parts(a) if in_parts and a is not None else a for a in held]
+    kind = torch.promote_types(held[0].dtype, held[1].dtype)
+    g = (parts(g) if in_parts else g).to(kind)
+    if gain is not None:
+        g = g * gain
+    prior, correction, divisor = biases(decay, step) if bias_correction else (1.0, 1.0, 1.0)
+    new = update(held[0].to(kind), g, *held[1:], *scalars, correction, 1 / divisor, prior / correction)
+    for target, value in zip(held, new, strict=True):
+        if target is not None:
+            target.copy_(value)
+    step.add_(1.0)
