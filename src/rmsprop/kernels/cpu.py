@@ -190,9 +190,12 @@ def squares(pointers: int, ends: int, chunks: int, sums: int, tensors: int, firs
 def sum_of_squares(at_g: int, first: int, last: int) -> float:
     """Return the sum of the squares of elements first to last of one array."""
     total = 0.0
-    for i in range(first, last):
-        g = load_g(at_g, i)
-        total += g * g
+    for block in range(first, last, AHEAD):
+        for line in range(block + AHEAD, min(block + 2 * AHEAD, last), LINE):
+            prefetch_g(at_g, line)
+        for i in range(block, min(block + AHEAD, last)):
+            g = load_g(at_g, i)
+            total += g * g
     return total
 
 
@@ -297,7 +300,7 @@ def _scatter(parameter: str) -> Any:
 def scan_for(real: str) -> Any:
     """Return `scan` compiled for arrays of a real dtype, by name."""
     names = {"magnitude": elements.magnitude(real), "prefetch_g": elements.prefetch(real, written=False), **_finding()}
-    names |= {"BLOCK": BLOCK, "AHEAD": AHEAD, "LINE": 64 // (2 if real in elements.HALVES else np.dtype(real).itemsize)}
+    names |= {"BLOCK": BLOCK, "AHEAD": AHEAD, "LINE": _line(real)}
     return compiled(scan, names, (real,), (types.int64,) * 6)
 
 
@@ -305,11 +308,16 @@ def scan_for(real: str) -> Any:
 def squares_for(real: str) -> Any:
     """Return `squares` compiled for arrays of a real dtype, by name."""
     # Sums may be taken in any order here: that of one chunk is the same whoever takes it.
-    add = numba.njit(**OPTIONS, fastmath={"reassoc", "contract"})(
-        rebound(sum_of_squares, {"load_g": elements.load(real, "float64", "g")})
-    )
+    names: dict[str, Any] = {"load_g": elements.load(real, "float64", "g"), "prefetch_g": elements.prefetch(real, written=False)}
+    names |= {"AHEAD": AHEAD, "LINE": _line(real)}
+    add = numba.njit(**OPTIONS, fastmath={"reassoc", "contract"})(rebound(sum_of_squares, names))
     names = {"span": add, "put": elements.store("float64", "float64", "v"), "CHUNK": CHUNK, **_finding()}
     return compiled(squares, names, (real,), (types.int64,) * 7)
+
+
+def _line(real: str) -> int:
+    """Return how many real numbers are in a cache line."""
+    return 64 // (2 if real in elements.HALVES else np.dtype(real).itemsize)
 
 
 def _finding() -> dict[str, Any]:
