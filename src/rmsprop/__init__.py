@@ -37,11 +37,11 @@ def __getattr__(name: str) -> Any:
     """Load what needs more than NumPy when it is first asked for."""
     if name == "minimize":
         return import_module("rmsprop.scipy").minimize
-    if name in ("fit", "formula", "optax", "schedules", "scipy"):
+    if name in ("fit", "formula", "optax", "schedules", "scipy", "torch"):
         return import_module(f"rmsprop.{name}")
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 def __dir__() -> list[str]:
     """Return the public names, those that are loaded later too."""
-    return sorted({*globals(), *__all__, "fit", "formula", "optax", "schedules", "scipy"})
+    return sorted({*globals(), *__all__, "fit", "formula", "optax", "schedules", "scipy", "torch"})

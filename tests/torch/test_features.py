@@ -306,7 +306,7 @@ def test_bad_options_are_refused_at_construction_and_in_a_group(options, kind, m
     [({"alpha": 1.5}, "alpha"), ({"lr": -1.0}, "learning rate"), ({"sparse": "?"}, "sparse"), ({"lr": 1e300}, "overflows float32")],
 )
 def test_an_option_that_is_set_wrongly_later_is_refused_by_the_step(options, message):
-    one, other = pair((3,))
+    one, _ = pair((3,))
     optimizer = RMSprop(one)
     optimizer.step()
     before = one[0].detach().clone()
@@ -324,7 +324,7 @@ def test_dtypes_that_cannot_be_optimized_are_refused():
 def test_fused_true_says_why_it_cannot():
     p = torch.zeros(2, device="meta", requires_grad=True)
     p.grad = torch.zeros(2, device="meta")
-    with pytest.raises(ValueError, match="fused=True is not possible.*it is on meta; pass fused=None"):
+    with pytest.raises(ValueError, match=r"fused=True is not possible.*it is on meta; pass fused=None"):
         RMSprop([p], fused=True).step()
 
 

@@ -241,7 +241,7 @@ class TestMemory:
                     return int(re.search(r"VmRSS:\\s+(\\d+) kB", file.read()).group(1)) * 1024
 
             everything = dict(centered=True, momentum=0.9, weight_decay=0.1, maximize=True)
-            SIZE = 12_000_000
+            SIZE = 8_000_000
             for dtype, options in [
                 (torch.float32, {}),
                 (torch.float32, everything),

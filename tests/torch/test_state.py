@@ -1,4 +1,4 @@
-"""State that moves: between torch.optim.RMSprop and ours in both directions, from rule to rule, through copies and files; and refusals."""
+"""State that moves: to torch.optim.RMSprop and back, from rule to rule, through copies and files; and what is refused."""
 
 import copy
 import io
