@@ -45,7 +45,7 @@ def main(arguments: list[str] | None = None) -> float:
     """Train, print the losses and return the accuracy."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--dialect", default="pytorch", choices=rmsprop.dialect_names(), metavar="NAME")
-    parser.add_argument("--lr", type=float, default=1e-3)
+    parser.add_argument("--lr", type=float, default=3e-3)
     parser.add_argument("--epochs", type=int, default=20)
     asked = parser.parse_args(arguments)
     losses, accuracy = train(epochs=asked.epochs, dialect=asked.dialect, lr=asked.lr)

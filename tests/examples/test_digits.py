@@ -18,7 +18,7 @@ def digits(load):
 
 
 def test_learns_the_digits(digits, capsys):
-    accuracy = digits.main(["--epochs", "10", "--lr", "0.003"])
+    accuracy = digits.main(["--epochs", "10"])
     printed = capsys.readouterr().out
     assert accuracy > 0.93
     assert printed.count("epoch") == 10
