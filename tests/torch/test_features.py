@@ -8,6 +8,7 @@ import pytest
 import torch
 
 import rmsprop
+from rmsprop.kernels import dlpack
 from rmsprop.torch import RMSprop
 from tests.tolerances import RELATIVE
 
@@ -334,3 +335,33 @@ def test_without_a_compiler_the_step_is_that_of_tensors(monkeypatch):
     RMSprop(one).step()
     torch.optim.RMSprop(other).step()
     close(one, other, "torch, clipped")
+
+
+def test_versions_of_torch_without_the_c_interface_step_alike(monkeypatch):
+    found = []
+    for interface in (True, False):
+        if not interface:
+            monkeypatch.setattr(dlpack, "functions", lambda kind: None)
+        one, _ = pair((30, 40), (), (0,), (5, 3))
+        frozen = torch.ones(3, requires_grad=True)
+        optimizer = RMSprop([*one, frozen], momentum=0.9)
+        for step in range(5):
+            if step == 2:
+                one[0].data = one[0].detach().clone()  # memory that moves
+            if step == 3:
+                one[3].grad = one[3].grad.T.contiguous().T  # another order
+                one[1].grad = None
+            optimizer.step()
+        found.append([p.detach().clone() for p in one])
+    assert all(torch.equal(a, b) for a, b in zip(*found, strict=True))
+
+
+def test_rows_are_rounded_by_other_chances_in_each_step():
+    p = torch.ones(2000, 1, dtype=torch.bfloat16, requires_grad=True)
+    p.grad = torch.sparse_coo_tensor(
+        torch.arange(2000)[None], torch.ones(2000, 1, dtype=torch.bfloat16), (2000, 1), check_invariants=True
+    )
+    optimizer = RMSprop([p], lr=2**-9 / 2, dialect="article", alpha=0.0, eps=1e-30, sparse="lazy", stochastic_rounding=True)
+    optimizer.step()
+    optimizer.step()
+    assert len(p.detach().unique()) == 3

@@ -207,7 +207,8 @@ class Fused:
         else:
             self._sweep_by_count(route, lr, gain, scaled)
         for one in route.singles:
-            self._single(one, self._numbers(lr, gain, int(self.counts[one.k]) + 1), scaled)
+            count = int(self.counts[one.k])
+            self._single(one, self._numbers(lr, gain, count + 1), count, scaled)
         if every:
             self.counts.add_(1.0)
             increment_version(self.params)
@@ -229,7 +230,7 @@ class Fused:
             some = array("q", [route.addresses[i] for i in chosen])
             self._sweep(columns, some, self._numbers(lr, gain, int(count) + 1), float(count), scaled)
 
-    def _single(self, one: Single, scalars: Array, scaled: bool) -> None:
+    def _single(self, one: Single, scalars: Array, count: int, scaled: bool) -> None:
         """Step one parameter through dense copies, and write them back."""
         p, entry = self._local(self.params)[one.k], self.entries[one.k]
         kernel = self._kernel(scaled, self.averaged and one.rows is None)
@@ -237,7 +238,7 @@ class Fused:
         factor = 2 if self.dtype.is_complex and self.stored not in REAL else 1
         sizes = np.array([one.gradient.numel() * factor], np.int64)
         columns = Columns(table, sizes, self.columns.numbers)
-        columns.sweep(kernel, array("q", [one.gradient.data_ptr()]), scalars, 0, torch.get_num_threads())
+        columns.sweep(kernel, array("q", [one.gradient.data_ptr()]), scalars, count, torch.get_num_threads())
         targets = [p.detach(), *self._arrays(one.k)]
         for target, new in zip(targets, one.arrays, strict=False):
             if target is not None and new is not None and target is not new:
