@@ -41,6 +41,7 @@ def test_state_names_what_the_rule_keeps():
     state = make("pytorch", centered=True).init(jnp.zeros(3))
     assert state.square_avg is None
     assert state.momentum_buffer is None
+    assert state.skipped is None
     assert state.variance.shape == state.grad_avg.shape == (3,)
     assert make("tf1").init(jnp.zeros(3)).square_avg.tolist() == [1, 1, 1]
     assert make("tf1").init(jnp.zeros(1, complex)).square_avg.tolist() == [1 + 1j]

@@ -26,7 +26,7 @@ class ScaleByRuleState(NamedTuple):
     """
 
     count: jax.Array  # type: ignore[assignment]  # () int32, steps taken; the name hides tuple.count, as in optax's own states
-    skipped: jax.Array  # () int32, steps not taken because a gradient was not finite
+    skipped: jax.Array | None  # () int32, steps not taken because a gradient was not finite; None without on_nonfinite="skip"
     square_avg: Any = None  # v, mean of g²
     variance: Any = None  # v - m², in square_avg's place where the rule is centered in the form "variance"
     grad_avg: Any = None  # m, mean of g
@@ -55,7 +55,7 @@ def transformation(asked: Meant, rate: Any, sign: Literal[1, -1], on_nonfinite: 
         for path, p in jax.tree_util.tree_leaves_with_path(params):
             check(rule, _computed(path, p), rate if isinstance(rate, float) else 0.0)
         trees = {slot.name: jax.tree.map(lambda p, slot=slot: _initial(asked, slot, p), params) for slot in rule.slots}
-        return ScaleByRuleState(jnp.zeros((), jnp.int32), jnp.zeros((), jnp.int32), **trees)
+        return ScaleByRuleState(jnp.zeros((), jnp.int32), jnp.zeros((), jnp.int32) if on_nonfinite == "skip" else None, **trees)
 
     def update(
         updates: optax.Updates, state: ScaleByRuleState, params: optax.Params | None = None, **_: Any
@@ -78,7 +78,8 @@ def transformation(asked: Meant, rate: Any, sign: Literal[1, -1], on_nonfinite: 
                 p = None if p is None else jnp.asarray(p).astype(wide.dtype)
                 by, news[i] = advance(rule, wide, p, old, scalars[_real(old[0].dtype)])
                 moves[i] = (-by if sign == 1 else by).astype(jnp.result_type(grads[i]))
-        count, skipped = optax.safe_increment(state.count), state.skipped
+        count: Any = optax.safe_increment(state.count)
+        skipped: Any = state.skipped
         if on_nonfinite == "skip":
             ok = _usable(rule, wides)
             moves = [None if u is None else jnp.where(ok, u, jnp.zeros_like(u)) for u in moves]
