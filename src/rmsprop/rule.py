@@ -210,8 +210,6 @@ class Rule:
         for name, allowed in _CHOICES.items():
             if getattr(self, name) not in allowed:
                 raise ValueError(f"{name} must be one of {', '.join(map(repr, allowed))}, got {getattr(self, name)!r}")
-        if self.eps == 0:
-            raise ValueError("eps must be greater than 0, got 0.0; without it a zero gradient gives 0/0: try 1e-8")
         if self.nesterov and self.momentum == 0:
             raise ValueError("nesterov=True needs momentum > 0, got momentum=0.0; there is no buffer to look ahead with")
         if self.bias_correction and self.square_init != 0:
@@ -370,7 +368,10 @@ def checked(axis: str, value: Any, called: str | None = None) -> float:
     """
     low, high, why = _RANGES[axis]
     called = called or axis
-    return _number(called, value, low, high, why.replace(axis, called))
+    number = _number(called, value, low, high, why.replace(axis, called))
+    if axis == "eps" and number == 0:
+        raise ValueError(f"{called} must be greater than 0, got {value!r}; without it a zero gradient gives 0/0: try 1e-8")
+    return number
 
 
 def learning_rate(value: Any) -> float:
@@ -399,7 +400,8 @@ def _number(name: str, value: Any, low: float, high: float, why: str) -> float:
     except (TypeError, ValueError) as error:
         raise TypeError(f"{name} must be a number in {allowed}, got {value!r}") from error
     if not low <= number < high:
-        raise ValueError(f"{name} must be in {allowed}, got {value!r}; {why}")
+        remedy = why if number < low or high < math.inf else "pass a finite number"
+        raise ValueError(f"{name} must be in {allowed}, got {value!r}; {remedy}")
     return number
 
 

@@ -269,7 +269,7 @@ def test_bfloat16_is_rounded_to_nearest_even_as_torch_does():
 
 REFUSED = [
     ({"alpha": 1.0}, ValueError, r"Invalid alpha value: 1.0; alpha must be in \[0, 1\), got 1.0; 1 - alpha weighs"),
-    ({"eps": 0}, ValueError, "eps must be greater than 0"),
+    ({"eps": 0}, ValueError, "Invalid epsilon value: 0; eps must be greater than 0"),
     ({"eps": float("inf")}, ValueError, "Invalid epsilon value: inf"),
     ({"eps": 1e-60}, ValueError, "eps=1e-60 rounds to 0 in float32"),
     ({"lr": -1.0}, ValueError, "Invalid learning rate: -1.0"),
