@@ -365,3 +365,27 @@ def test_rows_are_rounded_by_other_chances_in_each_step():
     optimizer.step()
     optimizer.step()
     assert len(p.detach().unique()) == 3
+
+
+@pytest.mark.parametrize("fused", [None, False])
+def test_state_that_was_cleared_in_place_begins_anew(fused):
+    one, other = pair((3,), (4,))
+    optimizer = RMSprop(one, fused=fused)
+    optimizer.step()
+    for p, q in zip(one, other, strict=True):
+        optimizer.state[p].clear()
+        with torch.no_grad():
+            p.copy_(q)
+    optimizer.step()
+    RMSprop(other, fused=fused).step()
+    assert all(torch.equal(p, q) for p, q in zip(one, other, strict=True))
+
+
+def test_an_option_that_was_refused_is_refused_again():
+    one, _ = pair((3,))
+    optimizer = RMSprop(one)
+    optimizer.step()
+    optimizer.param_groups[0]["alpha"] = 2.0
+    for _ in range(2):
+        with pytest.raises(ValueError, match="Invalid alpha value"):
+            optimizer.step()

@@ -2,7 +2,7 @@
 
 import os
 from array import array
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import chain
 from operator import is_, itemgetter
 from typing import Any, NamedTuple
@@ -113,7 +113,7 @@ class Fused:
         """Return whether the state is still the tensors that were found there, as far as `route` does not see to it."""
         if self.mesh is None and not self.loose:
             return True
-        if not all(map(is_, chain.from_iterable(map(self._fetch, self.entries)), self._held)):
+        if not still(self._fetch, self.entries, self._held):
             return False
         return self.mesh is None or self.loose or all(map(is_, self._local(self.params), self.places.columns[0]))
 
@@ -272,6 +272,20 @@ class Fused:
     def _local(self, tensors: Sequence[Any]) -> Sequence[Any]:
         """Return the part of distributed tensors that lies in this process; others as they are."""
         return tensors if self.mesh is None else shards.local(tensors)
+
+
+def still(fetch: Callable[[Entry], Any], entries: Sequence[Entry], held: Sequence[Tensor]) -> bool:
+    """Return whether entries still hold the tensors that they held.
+
+    Args:
+        fetch: gets the tensors of one entry.
+        entries: the entries.
+        held: the tensors of all of them.
+    """
+    try:
+        return all(map(is_, chain.from_iterable(map(fetch, entries)), held))
+    except KeyError:
+        return False
 
 
 def fusible(p: Tensor, group: dict[str, Any]) -> str | None:

@@ -58,13 +58,14 @@ class Section:
         """Take the group's options, checked."""
         group = self.group
         check_extras(group)
-        self.options, self.extras = _options(group), _extras(group)
         self.rule: Rule = rule_of(group)
         self.plain = group["max_norm"] is None and group["on_nonfinite"] == "propagate"
         self.gain: float | Tensor = 1.0  # what the last step multiplied gradients by
         self.kinds = {name(COMPUTED[p.dtype]) for p in self.params}
         self.largest_lr = -1.0
         self.lr()
+        # Last, so that what was refused is read again.
+        self.options, self.extras = _options(group), _extras(group)
 
     def lr(self) -> float | Tensor:
         """Return the learning rate of the next step, checked; a tensor stays one, unless it lies on the host anyway."""

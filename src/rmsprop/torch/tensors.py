@@ -15,7 +15,7 @@ from torch import Tensor
 from rmsprop.kernels.precision import floor, largest_gradient
 from rmsprop.kernels.rounding import noise, scatter, seeded
 from rmsprop.rule import Rule, average, bind, modulus_square, rebound, square
-from rmsprop.torch.fused import fitting
+from rmsprop.torch.fused import fitting, still
 from rmsprop.torch.sparse import Rows, densified
 from rmsprop.torch.state import COMPUTED, REAL, Entry, name, parts
 
@@ -160,8 +160,8 @@ class Tensors:
         self.update = bound(rule.branches, name(self.real), joint=self.joint, stacked=self.stacked)
 
     def holds(self) -> bool:
-        """Return True: every step reads parameters and state anew."""
-        return True
+        """Return whether the state is still the tensors that were found there."""
+        return still(self._fetch, self.entries, self._held)
 
     def route(self) -> Route | None:
         """Find the gradients of a step; None if there are none."""
