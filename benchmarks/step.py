@@ -22,7 +22,7 @@ import numpy as np
 
 import rmsprop
 from rmsprop.kernels.cpu import SCALARS, sweep_with
-from rmsprop.kernels.columns import GRAIN
+from rmsprop.kernels.columns import GRAIN, Numbers
 from rmsprop.kernels.threads import share
 from rmsprop.rule import bind
 from timing import interleaved, machine
@@ -156,7 +156,7 @@ def rulers(optimizer: rmsprop.RMSprop, grads: list[np.ndarray]) -> list[Callable
     (group,) = twin._groups
     route = group.route(grads, twin._parameters, twin._memory)
     kernel = sweep_with(add, twin.rule, group.stored, group.computed)
-    scalars = np.zeros(SCALARS, group.real)
+    scalars = Numbers(np.zeros(SCALARS, group.real))
     addresses = np.array(route.addresses, np.int64)
 
     def sweep() -> None:

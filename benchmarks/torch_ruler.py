@@ -7,7 +7,7 @@ import numpy as np
 import torch
 
 from rmsprop import Rule
-from rmsprop.kernels.columns import GRAIN, ROWS, Columns
+from rmsprop.kernels.columns import GRAIN, ROWS, Columns, Numbers
 from rmsprop.kernels.cpu import SCALARS, sweep_with
 from rmsprop.kernels.threads import share
 
@@ -75,7 +75,7 @@ def rulers(optimizer: torch.optim.Optimizer) -> list[Callable[[], None]]:
         return base + -base % 64 + starts[:-1] * flat[row].element_size()
 
     table = np.array([addresses(row) if row in flat else np.zeros_like(sizes) for row in ROWS])
-    columns, gradients, scalars = Columns(table, sizes, 1), addresses("g"), np.zeros(SCALARS, np.float32)
+    columns, gradients, scalars = Columns(table, sizes, 1), addresses("g"), Numbers(np.zeros(SCALARS, np.float32))
     rule = Rule(centered="m" in kinds, momentum=0.5 if "b" in kinds else 0.0)
     kernel = sweep_with(add, rule, str(kind).removeprefix("torch."), "float32", averaged="e" in kinds)
 

@@ -15,6 +15,18 @@ GRAIN = 65_536
 ROWS = "pvmbe"  # parameter, the rule's state, the parameter's moving average
 
 
+class Numbers:
+    """The scalars of a step, as `cpu.sweep` reads them.
+
+    Args:
+        values: (cpu.SCALARS,) in the arithmetic's dtype.
+    """
+
+    def __init__(self, values: Array) -> None:
+        """Keep the array, and note where it lies."""
+        self.values, self.at = values, address(values)
+
+
 class Columns:
     """Some tensors of one dtype with their state.
 
@@ -38,17 +50,17 @@ class Columns:
         """Return some of the tensors."""
         return Columns(np.ascontiguousarray(self.table[:, indices]), self.sizes[indices], self.numbers)
 
-    def sweep(self, kernel: Any, gradients: Any, scalars: Array, seed: int = 0, threads: int | None = None) -> None:
+    def sweep(self, kernel: Any, gradients: Any, scalars: Numbers, seed: int = 0, threads: int | None = None) -> None:
         """Update all tensors.
 
         Args:
             kernel: from `cpu.sweep_for`.
             gradients: (tensors,) int64: addresses of the gradients, in a NumPy array or one of Python's own.
-            scalars: as `cpu.sweep` reads them.
+            scalars: of the step.
             seed: of the step's random bits.
             threads: how many may be used; by default as many as `set_num_threads` says.
         """
-        numbers = self._at_table, place(gradients), self._at_ends, address(scalars), seed, self.tensors
+        numbers = self._at_table, place(gradients), self._at_ends, scalars.at, seed, self.tensors
         if self.total < 2 * GRAIN:
             kernel(*numbers, 0, self.total)
         else:

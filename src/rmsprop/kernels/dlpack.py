@@ -39,7 +39,7 @@ get: Any = None
 
 # Words of what `check` is told.
 READ, CLEAR, NOTHING, LOOK, COUNT, ROWS, NAMES, OBJECTS, EXPECTED, DTYPES, SHAPES, OFFSETS, ENTRIES, KEYS = range(14)
-SPANS, LOWS, HIGHS, BYTES = range(14, 18)
+SPANS, LOWS, HIGHS, BYTES, SEEN = range(14, 19)
 FITS, CHANGED = -1, -2
 
 
@@ -54,43 +54,48 @@ def check(told: int, gradients: int) -> int:
             (rows, count); of the DLPack dtypes of the gradients and of each row; of each parameter's number of dimensions, shape
             and strides; of where in it each begins; of the dicts that hold the objects, (count,); of their names there; then the
             number of spans of memory that the step writes to, the addresses of their starts in ascending order and of the largest
-            end up to each, and of the bytes of each gradient.
+            end up to each, of the bytes of each gradient, and of where each was the last time, which this changes.
         gradients: address of a (count,) int64 array: addresses of the gradients' Python objects, overwritten.
 
     Returns:
         FITS; CHANGED, if something but a gradient is not as expected; or the number of the first gradient that does not fit.
     """
-    read, clear, count, shapes = whole(told, READ), whole(told, CLEAR), whole(told, COUNT), whole(told, SHAPES)
+    # Loaded once: the compiler must expect every call of Python's to change all memory.
+    read, clear, nothing, look = whole(told, READ), whole(told, CLEAR), whole(told, NOTHING), whole(told, LOOK)
+    count, objects, expected, dtypes = whole(told, COUNT), whole(told, OBJECTS), whole(told, EXPECTED), whole(told, DTYPES)
+    shapes, offsets, entries, keys = whole(told, SHAPES), whole(told, OFFSETS), whole(told, ENTRIES), whole(told, KEYS)
+    lows, highs, sizes, seen = whole(told, LOWS), whole(told, HIGHS), whole(told, BYTES), whole(told, SEEN)
     room = stack()
     for key in range(whole(told, NAMES)):
-        name = whole(whole(told, KEYS), key)
+        name = whole(keys, key)
         for k in range(count):
-            if get(whole(told, LOOK), whole(whole(told, ENTRIES), k), name) != whole(whole(told, OBJECTS), (key + 1) * count + k):
+            if get(look, whole(entries, k), name) != whole(objects, (key + 1) * count + k):
                 return CHANGED
     for row in range(whole(told, ROWS)):
-        dtype = whole(whole(told, DTYPES), row + 1)
+        dtype = whole(dtypes, row + 1)
         for k in range(count):
-            at = shapes + 8 * whole(whole(told, OFFSETS), k)
-            address = place(read, clear, whole(whole(told, OBJECTS), row * count + k), dtype, at, room)
-            if address != whole(whole(told, EXPECTED), row * count + k):
+            at = shapes + 8 * whole(offsets, k)
+            if place(read, clear, whole(objects, row * count + k), dtype, at, room) != whole(expected, row * count + k):
                 return CHANGED
+    dtype = whole(dtypes, 0)
     for k in range(count):
-        if whole(gradients, k) == whole(told, NOTHING):
+        if whole(gradients, k) == nothing:
             return k
-        at = shapes + 8 * whole(whole(told, OFFSETS), k)
-        address = place(read, clear, whole(gradients, k), whole(whole(told, DTYPES), 0), at, room)
+        address = place(read, clear, whole(gradients, k), dtype, shapes + 8 * whole(offsets, k), room)
         if address < 0:
             return k
-        # What the step writes to is no place for a gradient: it would change before it is read.
-        low, high = 0, whole(told, SPANS)
-        while low < high:
-            middle = (low + high) // 2
-            if whole(whole(told, LOWS), middle) < address + whole(whole(told, BYTES), k):
-                low = middle + 1
-            else:
-                high = middle
-        if low and whole(whole(told, HIGHS), low - 1) > address:
-            return k
+        if address != whole(seen, k):
+            # What the step writes to is no place for a gradient: it would change before it is read.
+            low, high = 0, whole(told, SPANS)
+            while low < high:
+                middle = (low + high) // 2
+                if whole(lows, middle) < address + whole(sizes, k):
+                    low = middle + 1
+                else:
+                    high = middle
+            if low and whole(highs, low - 1) > address:
+                return k
+            put(seen, k, address)
         put(gradients, k, address)
     return FITS
 

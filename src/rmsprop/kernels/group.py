@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rmsprop.kernels import reference
-from rmsprop.kernels.columns import ROWS, Columns, limit_bits
+from rmsprop.kernels.columns import ROWS, Columns, Numbers, limit_bits
 from rmsprop.kernels.precision import REAL, largest_gradient
 from rmsprop.layout import Memory, address, dense
 from rmsprop.parameters import COMPUTED, Parameters
@@ -141,7 +141,7 @@ class Group:
         """Take one step along the gradients of a route."""
         values = np.array((*scalars, 1.0, 0.0, 0.0), self.real)  # no gain, no average
         if route.swept:
-            self._columns(route).sweep(self.sweep, np.array(route.addresses, np.int64), values)
+            self._columns(route).sweep(self.sweep, np.array(route.addresses, np.int64), Numbers(values))
         if route.left:
             with np.errstate(all="ignore"):
                 for k in route.left:

@@ -55,7 +55,9 @@ class Places:
             np.array([id(name) for name in names], np.int64),
         ]
         words = [*functions, len(params), len(columns), len(names), *map(address, self._arrays)]
-        spans = [np.array(numbers, np.int64) for numbers in (self._memory.lows, self._memory.highs, [p.nbytes for p in params])]
+        seen = [0] * len(params)
+        memory = self._memory.lows, self._memory.highs, [p.nbytes for p in params], seen
+        spans = [np.array(numbers, np.int64) for numbers in memory]
         words += [len(self._memory.lows), *map(address, spans)]
         self._arrays += spans
         self._told = np.array(words, np.int64)

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.autograd.graph import increment_version
 
-from rmsprop.kernels.columns import ROWS, Columns, limit_bits
+from rmsprop.kernels.columns import ROWS, Columns, Numbers, limit_bits
 from rmsprop.kernels.precision import REAL, largest_gradient
 from rmsprop.rule import Rule, average
 from rmsprop.torch import shards
@@ -75,6 +75,7 @@ class Fused:
         held = list(map(self._fetch, entries))
         self.states: list[list[Tensor]] = [list(column) for column in zip(*held, strict=True)][:-1]
         self.counts = joined(entries)
+        self._counted, self._counts_at = self.counts.numpy(), self.counts.data_ptr()  # NumPy adds in a fifth of the time
         self._held = list(chain.from_iterable(map(self._fetch, entries)))
         local = self._local(params)
         columns = [] if loose else [local, *(self._local(column) for column in self.states)]
@@ -94,7 +95,7 @@ class Fused:
         self.limit = largest_gradient(rule, self.real)
         # The gradient that is squared has weight_decay·p in it.
         self.parameter_limit = self.limit / rule.weight_decay if rule.switches["COUPLED"] else np.inf
-        self._scalars: tuple[Any, Array] | None = None
+        self._scalars: tuple[Any, Numbers] | None = None
         stored = REAL.get(self.stored, self.stored)
         self._scan, self._squares, self._stored = cpu.scan_for, cpu.squares_for, stored
         self._kernels: dict[tuple[bool, bool], Any] = {}
@@ -210,13 +211,16 @@ class Fused:
             count = int(self.counts[one.k])
             self._single(one, self._numbers(lr, gain, count + 1), count, scaled)
         if every:
-            self.counts.add_(1.0)
+            if self.counts.data_ptr() == self._counts_at:
+                self._counted += 1.0
+            else:  # moved to shared memory, under the view
+                self.counts.add_(1.0)
             increment_version(self.params)
         else:
             self.counts[touched] += 1.0
             increment_version([self.params[k] for k in touched])
 
-    def _sweep(self, columns: Columns, addresses: Any, scalars: Array, count: float, scaled: bool) -> None:
+    def _sweep(self, columns: Columns, addresses: Any, scalars: Numbers, count: float, scaled: bool) -> None:
         """Run the compiled pass."""
         columns.sweep(self._kernel(scaled, self.averaged), addresses, scalars, int(count), torch.get_num_threads())
 
@@ -230,7 +234,7 @@ class Fused:
             some = array("q", [route.addresses[i] for i in chosen])
             self._sweep(columns, some, self._numbers(lr, gain, int(count) + 1), float(count), scaled)
 
-    def _single(self, one: Single, scalars: Array, count: int, scaled: bool) -> None:
+    def _single(self, one: Single, scalars: Numbers, count: int, scaled: bool) -> None:
         """Step one parameter through dense copies, and write them back."""
         p, entry = self._local(self.params)[one.k], self.entries[one.k]
         kernel = self._kernel(scaled, self.averaged and one.rows is None)
@@ -247,13 +251,13 @@ class Fused:
             keep = self.group["ema_decay"]
             entry["ema"].copy_(average(entry["ema"], p.detach(), keep, 1 - keep))
 
-    def _numbers(self, lr: float, gain: float, step: int) -> Array:
+    def _numbers(self, lr: float, gain: float, step: int) -> Numbers:
         """Return the scalars of a step in the arithmetic's precision."""
         key = (lr, gain, self.group["ema_decay"], step if self.rule.bias_correction else 0)
         if self._scalars is None or self._scalars[0] != key:
             keep = self.group["ema_decay"] or 0.0
             numbers = (*self.rule.scalars(lr, step), gain, keep, 1 - keep)
-            self._scalars = key, np.array(numbers, self.real)
+            self._scalars = key, Numbers(np.array(numbers, self.real))
         return self._scalars[1]
 
     def _columns(self, route: Route) -> Columns:
