@@ -21,8 +21,8 @@ import numba
 import numpy as np
 
 import rmsprop
-from rmsprop.kernels.cpu import SCALARS, sweep_with
 from rmsprop.kernels.columns import GRAIN, Numbers
+from rmsprop.kernels.cpu import SCALARS, sweep_with
 from rmsprop.kernels.threads import share
 from rmsprop.rule import bind
 from timing import interleaved, machine
