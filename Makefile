@@ -32,6 +32,8 @@ lint: $(VENV)/test.installed
 
 bench: $(VENV)/test.installed
 	$(BIN)/python benchmarks/step.py
+	$(BIN)/python benchmarks/torch_step.py
+	$(BIN)/python benchmarks/optax_step.py
 	$(BIN)/python benchmarks/startup.py
 	$(BIN)/python benchmarks/nist.py
 	$(BIN)/python benchmarks/fit.py
