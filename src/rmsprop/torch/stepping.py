@@ -34,7 +34,9 @@ def advance(optimizer: Any, plan: Plan) -> int | Tensor:
             batch.advance(route, lr, 1.0, scaled=False)
         return 0
     if not plan.on_host:
-        optimizer._accelerator_graph_capture_health_check()
+        # Older releases of PyTorch know it by the second name.
+        check = getattr(optimizer, "_accelerator_graph_capture_health_check", None) or optimizer._cuda_graph_capture_health_check
+        check()
     elif found is not None:
         if found.item():
             return 0
