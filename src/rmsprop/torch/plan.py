@@ -10,7 +10,8 @@ from rmsprop.kernels.precision import check_precision
 from rmsprop.rule import Rule
 from rmsprop.torch import shards
 from rmsprop.torch.addresses import CHANGED
-from rmsprop.torch.fused import Fused, fusible, is_loose
+from rmsprop.torch.fused import Fused, fusible
+from rmsprop.torch.memory import is_loose
 from rmsprop.torch.options import EXTRAS, KEYS, check_extras, rule_of
 from rmsprop.torch.state import COMPUTED, complete, name
 from rmsprop.torch.tensors import Tensors

@@ -15,7 +15,7 @@ from torch import Tensor
 from rmsprop.kernels.precision import floor, largest_gradient
 from rmsprop.kernels.rounding import noise, scatter, seeded
 from rmsprop.rule import Rule, average, bind, modulus_square, rebound, square
-from rmsprop.torch.fused import fitting, still
+from rmsprop.torch.memory import fitting, still
 from rmsprop.torch.sparse import Rows, densified
 from rmsprop.torch.state import COMPUTED, REAL, Entry, name, parts
 
