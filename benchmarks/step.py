@@ -17,7 +17,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import numba
 import numpy as np
 
 import rmsprop
@@ -25,6 +24,7 @@ from rmsprop.kernels.columns import GRAIN, Numbers
 from rmsprop.kernels.cpu import SCALARS, sweep_with
 from rmsprop.kernels.threads import share
 from rmsprop.rule import bind
+from ruler import add, loop
 from timing import interleaved, machine
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -133,20 +133,6 @@ def plain(
                     held[name][k][...] = new
 
     return params, step
-
-
-@numba.njit
-def add(p, g, v, m, b, inner, outer, decay, fresh, eps, momentum, weight_decay, correction, unbias, carried):
-    """Take `update`'s arguments and do next to nothing with them."""
-    return p + g, v + g, m + g, b + g
-
-
-@numba.njit(nogil=True)
-def loop(p, g, v, first, last):
-    """Read g and change p and v in a plain loop over arrays."""
-    for i in range(first, last):
-        p[i] += g[i]
-        v[i] += g[i]
 
 
 def rulers(optimizer: rmsprop.RMSprop, grads: list[np.ndarray]) -> list[Callable[[], None]]:

@@ -10,23 +10,10 @@ from rmsprop import Rule
 from rmsprop.kernels.columns import GRAIN, ROWS, Columns, Numbers
 from rmsprop.kernels.cpu import SCALARS, sweep_with
 from rmsprop.kernels.threads import share
+from ruler import add, loop
 
 # State of a parameter, by its row in the kernels' table.
 NAMES = {"v": ("square_avg", "variance"), "m": ("grad_avg",), "b": ("momentum_buffer",), "e": ("ema",)}
-
-
-@numba.njit
-def add(p, g, v, m, b, inner, outer, decay, fresh, eps, momentum, weight_decay, correction, unbias, carried):
-    """Take `update`'s arguments and do next to nothing with them."""
-    return p + g, v + g, m + g, b + g
-
-
-@numba.njit(nogil=True)
-def loop_1(p, g, v, first, last):
-    """Read g and change p and one array of state."""
-    for i in range(first, last):
-        p[i] += g[i]
-        v[i] += g[i]
 
 
 @numba.njit(nogil=True)
@@ -48,7 +35,7 @@ def loop_3(p, g, v, b, m, first, last):
         m[i] += g[i]
 
 
-LOOPS = {1: loop_1, 2: loop_2, 3: loop_3}
+LOOPS = {1: loop, 2: loop_2, 3: loop_3}
 
 
 def rulers(optimizer: torch.optim.Optimizer) -> list[Callable[[], None]]:
