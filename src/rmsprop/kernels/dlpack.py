@@ -31,11 +31,11 @@ _READ = 5
 # What the kernels read besides their arguments; `compiled` replaces them in a copy of each function.
 whole = elements.load("int64", "int64", "table")
 put = elements.store("int64", "int64", "v")
-ask: Any = None
+ask: Any = None  # int function(PyObject *tensor, DLTensor *room)
 forgive: Any = None
 stack: Any = None
 place: Any = None
-get: Any = None
+get: Any = None  # PyObject *function(PyObject *mapping, PyObject *key), which lends what it finds, and sets no error otherwise
 
 # Words of what `check` is told.
 READ, CLEAR, NOTHING, LOOK, COUNT, ROWS, NAMES, OBJECTS, EXPECTED, DTYPES, SHAPES, OFFSETS, ENTRIES, KEYS = range(14)
@@ -165,33 +165,29 @@ def functions(kind: type) -> tuple[int, ...] | None:
 def checker() -> Callable[[int, int], int]:
     """Return `check`, compiled. It holds the GIL, as the C function needs it."""
     locked = {**OPTIONS, "nogil": False}
-    one = numba.njit(**locked)(rebound(place_of, {"ask": _ask, "forgive": _forgive, "whole": whole, "CPU": CPU}))
+    one = numba.njit(**locked)(rebound(place_of, {"ask": _calling(types.int32), "forgive": _forgive, "whole": whole, "CPU": CPU}))
     constants = {name: value for name, value in globals().items() if name.isupper() and isinstance(value, int)}
-    names = {"place": one, "get": _get, "stack": _stack, "whole": whole, "put": put, **constants}
+    names = {"place": one, "get": _calling(types.int64), "stack": _stack, "whole": whole, "put": put, **constants}
     kernel: Callable[[int, int], int] = compiled(check, names, (), (types.int64,) * 2, nogil=False)
     return kernel
 
 
-@intrinsic
-def _ask(typingctx: Any, function: Any, tensor: Any, room: Any) -> tuple[Any, Callable[..., Any]]:
-    """Call int function(PyObject *tensor, DLTensor *room)."""
+def _calling(result: Any) -> Any:
+    """Return a compiled function of (address of a C function of two pointers, one, the other) that calls it.
 
-    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        kind = ir.FunctionType(ir.IntType(32), [ir.IntType(64)] * 2)
-        return builder.call(builder.inttoptr(args[0], kind.as_pointer()), args[1:])
+    Args:
+        result: Numba's type of what the C function returns.
+    """
 
-    return types.int32(types.int64, types.int64, types.int64), codegen
+    @intrinsic
+    def call(typingctx: Any, function: Any, one: Any, other: Any) -> tuple[Any, Callable[..., Any]]:
+        def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+            kind = ir.FunctionType(context.get_value_type(result), [ir.IntType(64)] * 2)
+            return builder.call(builder.inttoptr(args[0], kind.as_pointer()), args[1:])
 
+        return result(types.int64, types.int64, types.int64), codegen
 
-@intrinsic
-def _get(typingctx: Any, function: Any, mapping: Any, key: Any) -> tuple[Any, Callable[..., Any]]:
-    """Call PyObject *function(PyObject *mapping, PyObject *key), which lends what it finds, and sets no error otherwise."""
-
-    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        kind = ir.FunctionType(ir.IntType(64), [ir.IntType(64)] * 2)
-        return builder.call(builder.inttoptr(args[0], kind.as_pointer()), args[1:])
-
-    return types.int64(types.int64, types.int64, types.int64), codegen
+    return call
 
 
 @intrinsic
