@@ -20,7 +20,7 @@ from rmsprop.torch import shards
 from rmsprop.torch.addresses import CHANGED, Places
 from rmsprop.torch.memory import fitting, joined, still
 from rmsprop.torch.sparse import Rows, densified
-from rmsprop.torch.state import COMPUTED, Entry, name, parts, slot_dtype
+from rmsprop.torch.state import COMPUTED, Entry, in_parts, name, parts
 
 Array = NDArray[Any]
 
@@ -63,15 +63,14 @@ class Fused:
         self.dtype = params[0].dtype
         computed = name(COMPUTED[self.dtype])
         self.real = REAL.get(computed, computed)
-        in_parts = self.dtype.is_complex and rule.complex_form == "parts"
-        self.computed = self.real if in_parts else computed
-        self.stored = self.real if in_parts else name(self.dtype)
+        apart = in_parts(self.dtype, rule)
+        self.computed = self.real if apart else computed
+        self.stored = self.real if apart else name(self.dtype)
         self.averaged = group["ema_decay"] is not None
         self.stochastic = group["stochastic_rounding"] and self.dtype in (torch.float16, torch.bfloat16)
         slots = {slot.argument: slot.name for slot in rule.slots} | ({"e": "ema"} if self.averaged else {})
         self.names = [slots[row] for row in ROWS if row in slots]
         self.rows = [ROWS.index(row) for row in ROWS if row in slots]
-        self.dtypes = [slot_dtype(params[0], slot, rule) for slot in self.names]
         self._fetch = itemgetter(*self.names, "step")
         held = list(map(self._fetch, entries))
         self.states: list[list[Tensor]] = [list(column) for column in zip(*held, strict=True)][:-1]
@@ -83,7 +82,7 @@ class Fused:
         self.places = Places(columns, entries, (*self.names, "step") if self.mesh is None else ())
         table = np.zeros((len(ROWS), 0 if loose else len(params)), np.int64)
         table[[] if loose else [0, *self.rows]] = self.places.table
-        sizes = np.array([] if loose else [p.numel() * (2 if in_parts else 1) for p in local], np.int64)
+        sizes = np.array([] if loose else [p.numel() * (2 if apart else 1) for p in local], np.int64)
         self.columns = Columns(table, sizes, numbers=2 if self.stored in REAL else 1)
         self._some: tuple[list[int], Columns] | None = None
         self.tune(rule)

@@ -13,7 +13,7 @@ from rmsprop.torch.addresses import CHANGED
 from rmsprop.torch.fused import Fused, fusible
 from rmsprop.torch.memory import is_loose
 from rmsprop.torch.options import EXTRAS, KEYS, check_extras, rule_of
-from rmsprop.torch.state import COMPUTED, complete, name
+from rmsprop.torch.state import COMPUTED, complete, counts_on_device, name
 from rmsprop.torch.tensors import Tensors
 
 _extras = itemgetter(*EXTRAS)
@@ -40,7 +40,7 @@ class Section:
             if p.grad is None and not state.get(p) and not (every and p.requires_grad):
                 self.dormant.append(p)
                 continue
-            complete(state[p], p, self.rule, averaged=group["ema_decay"] is not None, capturable=_counts_on_device(p, group))
+            complete(state[p], p, self.rule, averaged=group["ema_decay"] is not None, capturable=counts_on_device(p, group))
             reason = fusible(p, group)
             if reason is not None and group["fused"]:
                 raise ValueError(f"fused=True is not possible for a parameter of shape {tuple(p.shape)}: {reason}; pass fused=None")
@@ -152,8 +152,3 @@ class Plan:
                 if route is not None:
                     found.append(Work(section, batch, route, lr))
         return found
-
-
-def _counts_on_device(p: Tensor, group: dict[str, Any]) -> bool:
-    """Return whether a parameter's count of steps lives on its device, as a captured graph needs it."""
-    return bool(group["capturable"]) and p.device.type != "cpu"

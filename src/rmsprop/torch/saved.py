@@ -9,7 +9,7 @@ from typing import Any
 from torch import Tensor
 
 from rmsprop.torch.options import check_extras, check_lr, rule_of
-from rmsprop.torch.state import Entry, complete
+from rmsprop.torch.state import Entry, complete, counts_on_device
 from rmsprop.torch.state import read as _read
 from rmsprop.torch.state import written as _written
 
@@ -29,8 +29,8 @@ def written(groups: list[dict[str, Any]], state: Mapping[Any, Entry]) -> default
         rule = rule_of(group)
         for p in group["params"]:
             if state.get(p):
-                capturable = bool(group["capturable"]) and p.device.type != "cpu"
-                complete(state[p], p, rule, averaged=group["ema_decay"] is not None, capturable=capturable)
+                averaged = group["ema_decay"] is not None
+                complete(state[p], p, rule, averaged=averaged, capturable=counts_on_device(p, group))
                 found[p] = _written(state[p], rule)
     return found
 
@@ -94,7 +94,7 @@ def _entry(saved: Any, p: Tensor, group: Mapping[str, Any], what: str) -> Entry:
         p,
         rule_of(group),
         averaged=group["ema_decay"] is not None,
-        capturable=bool(group["capturable"]) and p.device.type != "cpu",
+        capturable=counts_on_device(p, group),
         propagate=group["on_nonfinite"] == "propagate",
         what=what,
     )

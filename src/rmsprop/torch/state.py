@@ -43,6 +43,16 @@ def parts(tensor: Tensor) -> Tensor:
     return torch.view_as_real(tensor) if tensor.is_complex() else tensor
 
 
+def in_parts(dtype: torch.dtype, rule: Rule) -> bool:
+    """Return whether numbers of a dtype are complex and taken part by part."""
+    return dtype.is_complex and rule.complex_form == "parts"
+
+
+def counts_on_device(p: Tensor, group: Mapping[str, Any]) -> bool:
+    """Return whether a parameter's count of steps lives on its device, as a captured graph needs it."""
+    return bool(group["capturable"]) and p.device.type != "cpu"
+
+
 def slot_names(rule: Rule) -> tuple[str, ...]:
     """Return the names of a rule's state."""
     return tuple(slot.name for slot in rule.slots)

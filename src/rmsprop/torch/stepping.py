@@ -7,7 +7,7 @@ from torch import Tensor
 
 from rmsprop.torch.fused import Fused
 from rmsprop.torch.plan import Plan, Work
-from rmsprop.torch.tensors import TINY, Tensors
+from rmsprop.torch.tensors import Tensors, coefficient
 
 
 def advance(optimizer: Any, plan: Plan) -> int | Tensor:
@@ -77,9 +77,7 @@ def _clipping(work: list[Work], gain: float | Tensor) -> tuple[list[Any], dict[f
         on_device = [part for part in parts if isinstance(part, Tensor)]
         total = sum(part.to(on_device[0].device) if isinstance(part, Tensor) else part for part in parts)
         norms[limit] = norm = total**0.5 * gain
-        ratio = limit / (norm + TINY)
-        # As clip_grad_norm_ has it: NaN stays NaN.
-        factors[limit] = gain * (torch.clamp(ratio, max=1.0) if isinstance(ratio, Tensor) else 1.0 if ratio > 1.0 else ratio)
+        factors[limit] = gain * coefficient(limit, norm)
     return [factors[one.section.group["max_norm"]] for one in work], norms
 
 

@@ -17,7 +17,7 @@ from rmsprop.kernels.rounding import noise, scatter, seeded
 from rmsprop.rule import Rule, average, bind, modulus_square, rebound, square
 from rmsprop.torch.memory import fitting, still
 from rmsprop.torch.sparse import Rows, densified
-from rmsprop.torch.state import COMPUTED, REAL, Entry, name, parts
+from rmsprop.torch.state import COMPUTED, REAL, Entry, in_parts, name, parts
 
 # Where one launch over a list of tensors saves more than it costs.
 ACCELERATORS = ("cuda", "xpu")
@@ -101,6 +101,14 @@ def _anonymous(function: Any) -> Any:
     return function
 
 
+def coefficient(limit: float, norm: Any) -> Any:
+    """Return what clip_grad_norm_ multiplies gradients of a norm by: 1 at most, and NaN if the norm is."""
+    ratio = limit / (norm + TINY)
+    if isinstance(ratio, Tensor):
+        return torch.clamp(ratio, max=1.0)
+    return 1.0 if ratio > 1.0 else ratio
+
+
 def biases(decay: float, step: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """Return what a start at 0 leaves to the means: before a step, after it, and before it as a divisor, 1 where there is none.
 
@@ -139,7 +147,7 @@ class Tensors:
         self.dtype = params[0].dtype
         computed = COMPUTED[self.dtype]
         self.computed, self.real = computed, REAL.get(computed, computed)
-        self.in_parts = self.dtype.is_complex and rule.complex_form == "parts"
+        self.in_parts = in_parts(self.dtype, rule)
         self.joint = self.dtype.is_complex and not self.in_parts
         self.averaged = group["ema_decay"] is not None
         self.stochastic = group["stochastic_rounding"] and self.dtype in (torch.float16, torch.bfloat16)

@@ -10,8 +10,8 @@ from torch import Tensor
 
 from rmsprop.rule import average
 from rmsprop.torch.options import rule_of
-from rmsprop.torch.state import COMPUTED, REAL, complete, name, parts
-from rmsprop.torch.tensors import TINY, biases, bound
+from rmsprop.torch.state import COMPUTED, REAL, complete, in_parts, name, parts
+from rmsprop.torch.tensors import biases, bound, coefficient
 
 
 def traceable(group: dict[str, Any]) -> bool:
@@ -59,12 +59,12 @@ def gather(
             averages.append(state[p]["ema"])
     if params:
         dtype = params[0].dtype
-        in_parts = dtype.is_complex and rule.complex_form == "parts"
+        apart = in_parts(dtype, rule)
         real = REAL.get(COMPUTED[dtype], COMPUTED[dtype])
         # Each scalar is a number, or a number times lr: those at lr = 0 and lr = 1 tell which.
         at_0, at_1 = rule.scalars(0.0, 1)[:7], rule.scalars(1.0, 1)[:7]
-        update = bound(rule.branches, name(real), joint=dtype.is_complex and not in_parts)
-        told += [update, in_parts, rule.bias_correction, rule.decay]
+        update = bound(rule.branches, name(real), joint=dtype.is_complex and not apart)
+        told += [update, apart, rule.bias_correction, rule.decay]
         told += [float(value) for value in at_1] + [one != other for one, other in zip(at_0, at_1, strict=True)]
 
 
@@ -90,7 +90,7 @@ def traced(optimizer: Any) -> None:
     for group, params, grads, v, m, b, averages, steps, told in gathered:
         gain = None
         if group["max_norm"] is not None:
-            gain = torch.clamp(group["max_norm"] / (norms[group["max_norm"]] + TINY), max=1.0)
+            gain = coefficient(group["max_norm"], norms[group["max_norm"]])
         for k, p in enumerate(params):
             _step(group, gain, p, grads[k], v[k], m[k] if m else None, b[k] if b else None, steps[k], told)
             if averages:
@@ -100,12 +100,12 @@ def traced(optimizer: Any) -> None:
 
 def _step(group: Any, gain: Any, p: Tensor, g: Tensor, v: Tensor, m: Any, b: Any, step: Tensor, told: list[Any]) -> None:
     """Step one parameter."""
-    update, in_parts, bias_correction, decay = told[:4]
+    update, apart, bias_correction, decay = told[:4]
     scalars = [value * group["lr"] if by_lr else value for value, by_lr in zip(told[4:11], told[11:], strict=True)]
     held: list[Any] = [p.detach(), v, m, b]
-    held = [parts(a) if in_parts and a is not None else a for a in held]
+    held = [parts(a) if apart and a is not None else a for a in held]
     kind = torch.promote_types(held[0].dtype, held[1].dtype)
-    g = (parts(g) if in_parts else g).to(kind)
+    g = (parts(g) if apart else g).to(kind)
     if gain is not None:
         g = g * gain
     prior, correction, divisor = biases(decay, step) if bias_correction else (1.0, 1.0, 1.0)
