@@ -31,17 +31,19 @@ __all__ = [
     "minimize",
     "set_num_threads",
 ]
+# Modules that need more than NumPy, or are seldom needed.
+_LAZY = ("checkpoint", "fit", "formula", "optax", "schedules", "scipy", "torch")
 
 
 def __getattr__(name: str) -> Any:
     """Load what needs more than NumPy when it is first asked for."""
     if name == "minimize":
         return import_module("rmsprop.scipy").minimize
-    if name in ("fit", "formula", "optax", "schedules", "scipy", "torch"):
+    if name in _LAZY:
         return import_module(f"rmsprop.{name}")
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 def __dir__() -> list[str]:
     """Return the public names, those that are loaded later too."""
-    return sorted({*globals(), *__all__, "fit", "formula", "optax", "schedules", "scipy", "torch"})
+    return sorted({*globals(), *__all__, *_LAZY})

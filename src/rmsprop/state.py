@@ -32,7 +32,7 @@ def dump(rule: Rule, lr: float | None, steps: int, skipped: int, slots: Slots) -
     return {
         "format": FORMAT,
         "version": VERSION,
-        "rule": {"name": rule.name, **{axis: getattr(rule, axis) for axis in AXES}},
+        "rule": axes_of(rule),
         "lr": lr,
         "steps": steps,
         "skipped": skipped,
@@ -66,17 +66,34 @@ def load(saved: Any) -> Loaded:
     for key in ("rule", "state"):
         if not isinstance(saved[key], Mapping):
             raise TypeError(f"the state's {key!r} must be a dict, got a {type(saved[key]).__name__}")
-    _same_keys("the state's 'rule'", axes, dict.fromkeys(("name", *AXES)))
-    rule = Rule(name=str(axes["name"])).replace(**{axis: axes[axis] for axis in AXES})
+    rule = rule_from(axes)
     for slot, arrays in slots.items():
         if not isinstance(arrays, Mapping):
             raise TypeError(f"the state's {slot!r} must be a dict of arrays, got a {type(arrays).__name__}")
     steps, skipped = (_count(key, saved[key]) for key in ("steps", "skipped"))
     lr = None if saved["lr"] is None else learning_rate(saved["lr"])
-    known = dialect(rule.name) if rule.name in dialect_names() else rule
-    if known.replace(lr=None) == rule:
-        rule = known
     return Loaded(rule, lr, steps, skipped, {slot: dict(arrays) for slot, arrays in slots.items()})
+
+
+def axes_of(rule: Rule) -> dict[str, Any]:
+    """Return what `rule_from` makes the rule of again: its name and all of its axes."""
+    return {"name": rule.name, **{axis: getattr(rule, axis) for axis in AXES}}
+
+
+def rule_from(axes: Mapping[str, Any]) -> Rule:
+    """Return the rule whose axes were written out, with its dialect's default learning rate and source if it is still a dialect.
+
+    Args:
+        axes: "name", and every axis of `Rule`.
+
+    Raises:
+        TypeError: a value has the wrong type.
+        ValueError: an axis is missing, unknown, or has a value that is not allowed.
+    """
+    _same_keys("the state's 'rule'", axes, dict.fromkeys(("name", *AXES)))
+    rule = Rule(name=str(axes["name"])).replace(**{axis: axes[axis] for axis in AXES})
+    known = dialect(rule.name) if rule.name in dialect_names() else rule
+    return known if known.replace(lr=None) == rule else rule
 
 
 def _count(key: str, value: Any) -> int:
@@ -116,10 +133,26 @@ def check(slots: Slots, template: Slots, *, allow_nan: bool) -> None:
                     f"{what} must be {like.dtype} of shape {like.shape}, got {array.dtype} of shape {array.shape}; "
                     "it belongs to another parameter"
                 )
-            if not allow_nan and not np.isfinite(array).all():
-                raise ValueError(f"{what} is not finite; go back to an earlier state, or pass on_nonfinite='propagate'")
-            if slot in ("square_avg", "variance") and ((array.real < 0).any() or (array.imag < 0).any()):
-                raise ValueError(f"{what} has negative values, which a mean of squares cannot have; the state was changed")
+            check_values(what, slot, array, allow_nan=allow_nan)
+
+
+def check_values(what: str, slot: str, array: Array, *, allow_nan: bool, otherwise: str = "pass on_nonfinite='propagate'") -> None:
+    """Refuse numbers that no step could have left behind.
+
+    Args:
+        what: what a message calls the array.
+        slot: name of the state array.
+        array: its numbers.
+        allow_nan: whether NaN and infinity may be there.
+        otherwise: how a message says that they may be.
+
+    Raises:
+        ValueError: there is NaN, infinity, or a mean of squares below 0.
+    """
+    if not allow_nan and not np.isfinite(array).all():
+        raise ValueError(f"{what} is not finite; go back to an earlier state, or {otherwise}")
+    if slot in ("square_avg", "variance") and ((array.real < 0).any() or (array.imag < 0).any()):
+        raise ValueError(f"{what} has negative values, which a mean of squares cannot have; the state was changed")
 
 
 def _same_keys(what: str, got: Mapping[Any, Any], wanted: Mapping[Any, Any]) -> None:

@@ -1,12 +1,13 @@
-"""Writing results so that a file is either the old one or the new one, whole."""
+"""Where the results of a fit are written."""
 
 from __future__ import annotations
 
 import os
-import tempfile
 from collections.abc import Mapping
+from contextlib import ExitStack
 from pathlib import Path
 
+from rmsprop.files import Draft, replace
 from rmsprop.fit.errors import DataError, UsageError
 
 
@@ -33,25 +34,13 @@ def write_all(directory: Path, contents: Mapping[str, bytes]) -> list[Path]:
     Returns:
         The paths written.
     """
-    ready: list[tuple[str, Path]] = []
     try:
         directory.mkdir(parents=True, exist_ok=True)
-        for name, content in contents.items():
-            handle, temporary = tempfile.mkstemp(prefix=f".{name}.", dir=directory)
-            ready.append((temporary, directory / name))
-            with os.fdopen(handle, "wb") as file:
-                file.write(content)
-                file.flush()
-                os.fsync(file.fileno())
-        mask = os.umask(0)
-        os.umask(mask)
-        for temporary, target in ready:
-            os.chmod(temporary, 0o666 & ~mask)
-            os.replace(temporary, target)
+        with ExitStack() as drafts:
+            ready = [drafts.enter_context(Draft(directory / name)) for name in contents]
+            for draft, content in zip(ready, contents.values(), strict=True):
+                draft.path.write_bytes(content)
+            replace(ready)
     except OSError as error:
         raise DataError(f"cannot write to {directory}: {error.strerror or error}; name another directory with --out") from None
-    finally:
-        for temporary, _ in ready:
-            if os.path.exists(temporary):
-                os.unlink(temporary)
-    return [target for _, target in ready]
+    return [directory / name for name in contents]
