@@ -19,7 +19,7 @@ _SUFFIX = ".draft"
 
 
 class Draft:
-    """A file beside the one that it is to replace: written to, brought to the disk, then put in its place.
+    """A file beside the one that it is to replace: written to in place, brought to the disk, then put where it belongs.
 
     As a context manager it removes the draft unless it has taken its place. Drafts of the same file that were abandoned, as by a
     process that was killed, are removed when the next one is made.
@@ -62,7 +62,7 @@ class Draft:
         os.umask(mask)
         mode = self.target.stat().st_mode & 0o777 if self.target.exists() else 0o666 & ~mask
         os.chmod(self.path, mode)
-        os.fsync(self._handle)
+        sync(self.path)
 
 
 def replace(drafts: Sequence[Draft], *, keep: Path | None = None) -> None:

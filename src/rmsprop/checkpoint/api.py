@@ -2,14 +2,16 @@
 
 import os
 from collections.abc import Sequence
+from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 from rmsprop.checkpoint.canonical import State
 from rmsprop.checkpoint.detect import format_of, host_of
-from rmsprop.checkpoint.errors import UsageError
+from rmsprop.checkpoint.errors import CheckpointError, FileError, UsageError
 from rmsprop.checkpoint.kinds import Kind, Told, kind_of
+from rmsprop.checkpoint.like import names_in, ordered
 from rmsprop.checkpoint.moving import moved
 from rmsprop.rule import AXES, Rule
 
@@ -149,12 +151,36 @@ def load(
             ...
         rmsprop.checkpoint.errors.FileError: nowhere.safetensors does not exist
     """
-    told = _told(dialect, lr, step, key, names, allow_nan, axes)
-    wanted = _kind(kind)
-    place = Path(path)
-    host = _host(format_of(place)) if wanted is None else wanted.host
-    state: State = host.read(place, wanted, told)
-    return state
+    return _read(path, kind, _told(dialect, lr, step, key, names, allow_nan, axes))
+
+
+def inspect(
+    path: str | os.PathLike[str],
+    *,
+    kind: str | None = None,
+    dialect: str | Rule | None = None,
+    lr: float | None = None,
+    step: int | None = None,
+    key: str | None = None,
+    **axes: Any,
+) -> tuple[State, list[str]]:
+    """Return the state in a file for a look at it: what it does not hold need not be said, and its numbers may be anything.
+
+    Args:
+        path: as for `load`, as is the rest.
+        kind: what wrote it.
+        dialect: the run's dialect.
+        lr: learning rate.
+        step: steps taken.
+        key: which state.
+        axes: axes of `Rule`.
+
+    Returns:
+        The state, and what it does not hold and was not said: "lr", "step".
+    """
+    unsaid: list[str] = []
+    told = replace(_told(dialect, lr, step, key, None, True, axes), unsaid=unsaid)
+    return _read(path, kind, told), list(dict.fromkeys(unsaid))
 
 
 def convert(
@@ -163,6 +189,7 @@ def convert(
     to: str,
     *,
     rename: Any = (),
+    like: str | os.PathLike[str] | None = None,
     **said: Any,
 ) -> State:
     """Carry the state in one file over to another, as another optimizer keeps it.
@@ -173,6 +200,8 @@ def convert(
         to: whose it is to be: "rmsprop", "rmsprop.torch", "pytorch", "timm", "sb3", "bitsandbytes", "rmsprop.optax", "optax",
             "rmsprop.keras" or "keras".
         rename: what parameters are called there; see `State.renamed`.
+        like: a file with a PyTorch model's state_dict, whose order of names and whose shapes the parameters are to have: PyTorch's
+            optimizers know parameters by their order.
         said: further arguments of `load`.
 
     Returns:
@@ -192,8 +221,23 @@ def convert(
     state = load(source, **said)
     if rename:
         state = state.renamed(rename)
+    if like is not None:
+        state = ordered(state, names_in(Path(like)), str(like))
     state = moved(state, kind)
     kind.host.write(Path(target), state, kind)
+    return state
+
+
+def _read(path: str | os.PathLike[str], kind: str | None, told: Told) -> State:
+    """Return the state in a file."""
+    wanted, place = _kind(kind), Path(path)
+    host = _host(format_of(place)) if wanted is None else wanted.host
+    try:
+        state: State = host.read(place, wanted, told)
+    except OSError as error:
+        if isinstance(error, CheckpointError):
+            raise
+        raise FileError(f"cannot read {place}: {error.strerror or error}") from None
     return state
 
 

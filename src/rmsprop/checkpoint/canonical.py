@@ -1,6 +1,6 @@
 """Optimizer state as a value, whatever framework it came from: rules, learning rates, counts and named arrays."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from dataclasses import replace as _replace
 from typing import Any
@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rmsprop.checkpoint.errors import ConversionError
-from rmsprop.rule import Rule
+from rmsprop.rule import Rule, learning_rate
 from rmsprop.state import check_values
 
 Array = NDArray[Any]
@@ -96,6 +96,8 @@ class State:
         """Check every array against its rule."""
         seen: set[str] = set()
         for group in self.groups:
+            if group.lr is not None:
+                _checked(learning_rate, group.lr)
             for p in group.parameters:
                 if p.name in seen:
                     raise ConversionError(f"two parameters are called {p.name!r}; rename one of them")
@@ -155,7 +157,7 @@ class State:
         if not set(mine) & set(wanted):
             if len(mine) != len(wanted):
                 raise ConversionError(
-                    f"the state has {len(mine)} parameters ({_listed(mine)}) and here are {len(wanted)} ({_listed(wanted)}); "
+                    f"the state has {len(mine)} parameters ({listed(mine)}) and here are {len(wanted)} ({listed(wanted)}); "
                     "no name is in both, so that they would have to match by order; map the names, as with --map"
                 )
             key = dict(zip(wanted, mine, strict=True))
@@ -163,7 +165,7 @@ class State:
             key = {name: name for name in wanted}
             missing, extra = [n for n in wanted if n not in mine], [n for n in mine if n not in key]
             if missing or extra:
-                which = f"lacks {_listed(missing)}" if missing else f"has {_listed(extra)}, which this optimizer lacks"
+                which = f"lacks {listed(missing)}" if missing else f"has {listed(extra)}, which this optimizer lacks"
                 raise ConversionError(f"the state {which}; map the names, as with --map, or leave the parameter out on both sides")
         held = {p.name: (group, p) for group in self.groups for p in group.parameters}
         groups = []
@@ -186,7 +188,7 @@ class State:
         return self.replace(groups=tuple(groups))
 
 
-def _listed(names: Sequence[str]) -> str:
+def listed(names: Sequence[str]) -> str:
     """Return names for a message, the first few of many."""
     shown = ", ".join(map(repr, names[:5]))
     return f"{shown} and {len(names) - 5} more" if len(names) > 5 else shown or "none"
@@ -209,10 +211,15 @@ def _check(p: Parameter, rule: Rule, allow_nan: bool) -> None:
             raise ConversionError(f"{what} must have shape {p.shape} as its other arrays, got {array.shape}")
         if array.dtype.name not in DTYPES:
             raise ConversionError(f"{what} must be one of {', '.join(DTYPES)}, got {array.dtype}")
-        try:
-            check_values(what, name, array, allow_nan=allow_nan, otherwise="pass allow_nan=True")
-        except ValueError as error:
-            raise ConversionError(str(error)) from None
+        _checked(check_values, what, name, array, allow_nan=allow_nan, otherwise="pass allow_nan=True")
+
+
+def _checked(check: Callable[..., Any], *arguments: Any, **options: Any) -> None:
+    """Call a check, and say what it found in an error of this package."""
+    try:
+        check(*arguments, **options)
+    except (TypeError, ValueError) as error:
+        raise ConversionError(str(error)) from None
 
 
 def _switched(rule: Rule) -> str:

@@ -73,14 +73,15 @@ def format_of(path: Path) -> str:
             start = file.read(9)
     except FileNotFoundError:
         raise FileError(f"{path} does not exist") from None
+    # Ahead of the others, which all have another ninth byte: the length of a header may begin with their first ones.
+    if start[8:] == b"{":
+        return "numpy"
     if start.startswith(b"PK"):
         return _zipped(path)
     if start.startswith(b"\x89HDF"):
         return "keras"
     if start.startswith(b"\x80"):  # a pickle, as old releases of PyTorch wrote them
         return "torch"
-    if start[8:] == b"{":
-        return "numpy"
     raise FileError(
         f"{path} is of no known format; known are rmsprop's own (.safetensors), PyTorch's (.pt, .pth), Stable-Baselines3's (.zip), "
         "Keras's (.keras, .weights.h5), TensorFlow's (the name before .index) and Orbax's (a directory)"

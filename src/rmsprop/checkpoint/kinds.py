@@ -106,6 +106,8 @@ class Told:
         key: where a file holds several states, which one.
         names: of the parameters, in the host's order, where the state has none.
         allow_nan: whether arrays may hold NaN and infinity.
+        unsaid: None to insist on what is needed; otherwise a list that is told what was not said, for a look at a state that nobody
+            goes on from.
     """
 
     dialect: str | Rule | None = None
@@ -115,6 +117,7 @@ class Told:
     key: str | None = None
     names: Sequence[str] | None = None
     allow_nan: bool = False
+    unsaid: list[str] | None = field(default=None, compare=False)
 
     def rule(self, kind: Kind) -> Rule:
         """Return the rule that a run of a kind follows, or refuse what was said of it."""
@@ -123,9 +126,11 @@ class Told:
         except (TypeError, ValueError) as error:
             raise UsageError(str(error)) from None
 
-    def rate(self, kind: Kind) -> float:
+    def rate(self, kind: Kind) -> float | None:
         """Return the learning rate, or ask for it."""
-        if self.lr is None:
+        if self.lr is None and self.unsaid is not None:
+            self.unsaid.append("lr")
+        elif self.lr is None:
             raise UsageError(
                 f"a state of {kind.optimizer} holds no learning rate; say the one of its last step, as lr=0.01 or --lr 0.01"
             )
@@ -133,9 +138,11 @@ class Told:
 
     def count(self, kind: Kind) -> int:
         """Return the number of steps taken, or ask for it."""
-        if self.step is None:
+        if self.step is None and self.unsaid is not None:
+            self.unsaid.append("step")
+        elif self.step is None:
             raise UsageError(f"this state of {kind.optimizer} does not count its steps; say them, as step=1000 or --step 1000")
-        return self.step
+        return self.step or 0
 
     def refuse_rule(self, what: str) -> None:
         """Refuse what was said of a run whose state says it itself."""

@@ -5,7 +5,8 @@
                      format "rmsprop", version, state (JSON: groups, rules, names, counts), sha256
     arrays           named SLOT/PARAMETER; a complex one has a last axis of 2 for its parts
 
-The checksum is that of the file with 64 zeros in its own place. Any reader of safetensors opens such a file.
+The checksum is that of the file with 64 zeros in its own place. Any reader of safetensors opens such a file. It is written here and
+not by safetensors so that the checksum is made on the way, and that a writer that is killed leaves no file that nobody removes.
 """
 
 import hashlib
@@ -27,6 +28,7 @@ FORMAT, VERSION = "rmsprop", "1"
 LONGEST_HEADER = 100_000_000
 _BLANK = "0" * 64
 _PIECE = 1 << 20
+_NAMES = {"float32": "F32", "float64": "F64"}
 
 
 def previous(path: Path) -> Path:
@@ -44,16 +46,19 @@ def write(path: Path, state: State) -> None:
     Raises:
         SaveError: it cannot be written; the file is as it was.
     """
-    save_file = _safetensors("numpy").save_file
+    arrays = _arrays(state)
+    start = _start(state, arrays)
+    found = hashlib.sha256()
     try:
         with Draft(path) as draft:
-            save_file(_arrays(state), draft.path, metadata=_metadata(state))
-            with open(draft.path, "r+b") as file:
-                _, place = _header(file)
-                file.seek(place)
-                file.write(_digest(file, place).encode())
+            with open(draft.path, "wb") as file:
+                for piece in (start, *(array.reshape(-1).view(np.uint8).data for array in arrays.values())):
+                    found.update(piece)
+                    file.write(piece)
+                file.seek(start.index(_BLANK.encode()))
+                file.write(found.hexdigest().encode())
             replace([draft], keep=previous(draft.target))
-    except (OSError, _safetensors("").SafetensorError) as error:
+    except OSError as error:
         raise SaveError(f"cannot write {path}: {error}; what was there is unchanged") from error
 
 
@@ -73,22 +78,14 @@ def read(path: Path, *, allow_nan: bool = False) -> State:
             header, place = _header(file)
             if _digest(file, place) != header["__metadata__"]["sha256"]:
                 raise FileError(f"{path} is damaged: its checksum does not fit its content")
-        with _safetensors("").safe_open(path, framework="np") as arrays:
+        with _safetensors().safe_open(path, framework="np") as arrays:
             return _state(header["__metadata__"], arrays, allow_nan)
-    except _safetensors("").SafetensorError as error:
+    except _safetensors().SafetensorError as error:
         raise FileError(f"{path} is damaged: {error}{_older(path)}") from error
     except ConversionError as error:
         raise FileError(f"{path}: {error}{_older(path)}") from error
     except FileError as error:
         raise FileError(f"{error}{_older(path)}") from None
-
-
-def metadata(path: Path) -> dict[str, str]:
-    """Return the strings in the header of a safetensors file, or refuse it."""
-    with open(path, "rb") as file:
-        header, _ = _header(file)
-    found: dict[str, str] = header["__metadata__"]
-    return found
 
 
 def _older(path: Path) -> str:
@@ -97,26 +94,36 @@ def _older(path: Path) -> str:
     return f"; the one before it is {kept}" if kept.exists() else ""
 
 
-def _safetensors(part: str) -> Any:
-    """Return the library, or one of its modules, or say how to get it."""
+def _safetensors() -> Any:
+    """Return the library, or say how to get it."""
     try:
         import safetensors
-        import safetensors.numpy
     except ImportError as error:
         raise missing_extra("safetensors", "'rmsprop[checkpoint]'") from error
-    return getattr(safetensors, part) if part else safetensors
+    return safetensors
 
 
 def _arrays(state: State) -> dict[str, Array]:
-    """Return a state's arrays by their names in the file."""
+    """Return a state's arrays by their names in the file, as they lie there: the widest numbers first, so that all are aligned."""
     found = {}
     for p in state.parameters:
         for slot, array in p.slots.items():
-            dense = np.ascontiguousarray(array).reshape(array.shape)  # the former makes 0-d arrays 1-d
-            if np.iscomplexobj(dense):
-                dense = dense.view(dense.real.dtype).reshape(*array.shape, 2)
-            found[f"{slot}/{p.name}"] = dense
-    return found
+            whole = np.stack((array.real, array.imag), -1) if np.iscomplexobj(array) else array
+            little = whole.astype(whole.dtype.newbyteorder("<"), copy=False)
+            found[f"{slot}/{p.name}"] = np.ascontiguousarray(little).reshape(whole.shape)  # the former makes 0-d arrays 1-d
+    return dict(sorted(found.items(), key=lambda item: -item[1].itemsize))
+
+
+def _start(state: State, arrays: Mapping[str, Array]) -> bytes:
+    """Return what stands in a file before its arrays: the length of the header, and the header."""
+    header: dict[str, Any] = {"__metadata__": _metadata(state)}
+    at = 0
+    for name, array in arrays.items():
+        header[name] = {"dtype": _NAMES[array.dtype.name], "shape": array.shape, "data_offsets": (at, at + array.nbytes)}
+        at += array.nbytes
+    raw = json.dumps(header).encode()
+    raw += b" " * (-len(raw) % 8)
+    return len(raw).to_bytes(8, "little") + raw
 
 
 def _metadata(state: State) -> dict[str, str]:

@@ -29,7 +29,7 @@ def _version(wanted: bool) -> None:
 def root(
     version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")] = False,
 ) -> None:
-    """RMSprop in every dialect, and a fit of models to data."""
+    """RMSprop in every dialect: a fit of models to data, and optimizer state moved between frameworks."""
 
 
 @app.command("fit", no_args_is_help=False)
@@ -99,3 +99,63 @@ def dialects_command(
     except ValueError as error:
         raise typer.BadParameter(str(error)) from None
     typer.echo(describe(rule))
+
+
+_From = Annotated[str | None, typer.Option("--from", help="What wrote the file, such as tf1 or sb3 [found out].")]
+_Dialect = Annotated[str | None, typer.Option(help="The run's dialect, where the file does not hold it [that of --from].")]
+_Set = Annotated[str | None, typer.Option("--set", help="Axes of the rule that it does not hold, such as decay=0.9,momentum=0.9.")]
+_Lr = Annotated[float | None, typer.Option(help="Learning rate of the last step, where it is not held.")]
+_Step = Annotated[int | None, typer.Option(help="Steps taken, where they are not held.")]
+_Key = Annotated[str | None, typer.Option(help="Which of several states in the file.")]
+
+
+@app.command("inspect")
+def inspect_command(
+    file: Annotated[str, typer.Argument(metavar="FILE", help="A checkpoint of any framework.", show_default=False)],
+    written_by: _From = None,
+    dialect: _Dialect = None,
+    axes: _Set = None,
+    lr: _Lr = None,
+    step: _Step = None,
+    key: _Key = None,
+    json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+) -> None:
+    """Show the optimizer state in FILE: rule, steps, slots, shapes, statistics.
+
+    FILE is .safetensors (this package), .pt, .pth (PyTorch), .zip (Stable-Baselines3), .keras, .h5 (Keras), the name before .index
+    (TensorFlow), or a directory (Orbax).
+    """
+    from rmsprop.cli.checkpoints import parse_axes, run_inspect
+
+    said = {"kind": written_by, "dialect": dialect, "lr": lr, "step": step, "key": key, **parse_axes(axes)}
+    run_inspect(file, said, json=json)
+
+
+@app.command("convert")
+def convert_command(
+    source: Annotated[str, typer.Argument(metavar="IN", help="A checkpoint of any framework.", show_default=False)],
+    target: Annotated[str, typer.Argument(metavar="OUT", help="The file to write.", show_default=False)],
+    to: Annotated[str, typer.Option(help="Whose file to write: pytorch, optax, keras, rmsprop, rmsprop.torch, ...")],
+    table: Annotated[
+        list[str] | None,
+        typer.Option("--map", help=r"Rename: '(.+)/kernel=\1.weight@1,0' also swaps the axes. May be given several times."),
+    ] = None,
+    like: Annotated[
+        Path | None, typer.Option(help="A PyTorch model's state_dict (.pt), whose order of names and shapes to take.")
+    ] = None,
+    written_by: _From = None,
+    dialect: _Dialect = None,
+    axes: _Set = None,
+    lr: _Lr = None,
+    step: _Step = None,
+    key: _Key = None,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print nothing.")] = False,
+) -> None:
+    """Carry the optimizer state in IN over to OUT, as another framework keeps it; or refuse where nothing exact exists.
+
+    Example: rmsprop convert model.ckpt-1000 state.pt --from tf1 --lr 0.01 --set momentum=0.9 --to rmsprop.torch
+    """
+    from rmsprop.cli.checkpoints import parse_axes, run_convert
+
+    said = {"kind": written_by, "dialect": dialect, "lr": lr, "step": step, "key": key, **parse_axes(axes)}
+    run_convert(source, target, to, table or [], like, said, quiet=quiet)

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import fields
 from textwrap import fill
 
+from rmsprop.cli.text import columns, shown
 from rmsprop.rule import Rule
 
 _COLUMNS = ("name", "lr", "decay", "eps", "place", "v₀", "other axes")
@@ -16,9 +17,7 @@ _SHOWN = {"name", "source", "lr", "decay", "eps", "eps_place", "square_init"}
 
 def table(rules: Sequence[Rule]) -> str:
     """Return the dialects, two lines each: the axes, and the source."""
-    rows = [_COLUMNS, *(_row(rule) for rule in rules)]
-    widths = [max(len(row[k]) for row in rows) for k in range(len(_COLUMNS))]
-    lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
+    lines = columns([_COLUMNS, *(_row(rule) for rule in rules)])
     with_sources = [lines[0]]
     for line, rule in zip(lines[1:], rules, strict=True):
         with_sources += [line, f"    {rule.source}"]
@@ -36,7 +35,7 @@ def describe(rule: Rule) -> str:
     except ImportError:
         raise missing_extra("SymPy") from None
     width = max(len(field.name) for field in fields(rule))
-    axes = [f"{f.name:<{width}}  {_shown(getattr(rule, f.name))}" for f in fields(rule) if f.name not in ("name", "source")]
+    axes = [f"{f.name:<{width}}  {shown(getattr(rule, f.name))}" for f in fields(rule) if f.name not in ("name", "source")]
     room = min(shutil.get_terminal_size().columns, 120)
     source = fill(rule.source, room, break_long_words=False, break_on_hyphens=False)
     return "\n".join([rule.name, source, "", *axes, "", *formulas])
@@ -44,15 +43,9 @@ def describe(rule: Rule) -> str:
 
 def _row(rule: Rule) -> tuple[str, ...]:
     other = [
-        f.name if value is True else f"{f.name}={_shown(value)}"
+        f.name if value is True else f"{f.name}={shown(value)}"
         for f in fields(rule)
         if f.name not in _SHOWN and (value := getattr(rule, f.name)) != f.default
     ]
-    axes = (_shown(rule.lr), _shown(rule.decay), _shown(rule.eps), rule.eps_place, _shown(rule.square_init))
+    axes = (shown(rule.lr), shown(rule.decay), shown(rule.eps), rule.eps_place, shown(rule.square_init))
     return (rule.name, *axes, ", ".join(other) or "-")
-
-
-def _shown(value: object) -> str:
-    if value is None:
-        return "-"
-    return f"{value:g}" if isinstance(value, float) else str(value)
