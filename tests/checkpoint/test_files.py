@@ -21,7 +21,7 @@ from tests.cases import RULES
 from tests.checkpoint.harness import assert_same, trained
 
 # Saves over and over and says how often it has; what it saves tells how often. It forks, so that a thousand of it start fast.
-WRITER = """
+WRITER = r"""
 import os, sys
 import numpy as np
 import rmsprop
