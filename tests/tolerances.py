@@ -87,6 +87,11 @@ TOLERANCES |= {
     "optax live float64": Tolerance(6, 8, f"{_ORDER}; {_RSQRT}"),
 }
 
+# State carried from one rule to another.
+TOLERANCES |= {
+    "moved": Tolerance(10, 0, "six steps by each of the two rules; a buffer is then scaled by lr once, m² taken from v once"),
+}
+
 
 class Relative(NamedTuple):
     """How far a result may be from what it is compared with, as a share of it."""
