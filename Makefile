@@ -60,7 +60,7 @@ $(VENV)/demo.installed: $(VENV)/pip.installed pyproject.toml
 	touch $@
 
 $(VENV)/test.installed: $(VENV)/pip.installed pyproject.toml constraints.txt
-	$(PIP) install -c constraints.txt -e ".[fit]" --group dev
+	$(PIP) install -c constraints.txt -e ".[fit,checkpoint]" --group dev
 	touch $@ $(VENV)/demo.installed
 
 $(VENV)/hosts.installed: $(VENV)/test.installed
