@@ -158,6 +158,15 @@ def test_an_upstream_gets_only_what_it_can_say(name: str, kind: str) -> None:
     assert changed <= {"lr_in_momentum", "centered_form"}
 
 
+@pytest.mark.parametrize("name", [name for name in UPSTREAM if "centered" in KINDS[name].said])
+def test_a_centered_upstream_keeps_the_mean_of_squares(name: str) -> None:
+    kind = KINDS[name]
+    rule = Told(axes={"centered": True}).rule(kind)
+    assert rule.centered_form == "difference"
+    for form in ("variance", "difference"):
+        assert expressed(rule.replace(centered_form=form), kind, complex=False, begun=True) == rule
+
+
 def test_an_upstream_takes_its_own_dialect() -> None:
     for kind in KINDS.values():
         rule = rmsprop.dialect(kind.dialect)
@@ -181,5 +190,8 @@ def test_what_was_not_said_is_asked_for() -> None:
         Told(axes={"decay": 2}).rule(kind)
     with pytest.raises(UsageError, match="holds decay itself"):
         Told(axes={"decay": 0.5}).refuse_rule("the file")
+    with pytest.raises(UsageError, match="holds step itself"):
+        Told(step=3).refuse("the file", "decay", "step")
+    Told(lr=0.1, axes={"eps": 1e-3}).refuse("the file", "decay", "step")
     unsaid: list[str] = []
     assert (Told(unsaid=unsaid).rate(kind), Told(unsaid=unsaid).count(kind), unsaid) == (None, 0, ["lr", "step"])

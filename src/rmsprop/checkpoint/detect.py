@@ -12,6 +12,7 @@ _ROOTS = {
     "rmsprop.optimizer": "numpy",
     "torch.optim": "torch",
     "keras": "keras",
+    "rmsprop.keras": "keras",
     "tf_keras": "tensorflow",
     "tensorflow": "tensorflow",
     "optax": "optax",

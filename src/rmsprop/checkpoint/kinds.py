@@ -41,11 +41,12 @@ class Kind(NamedTuple):
 
 
 def _any(*axes: str, **some: tuple[Any, ...]) -> dict[str, tuple[Any, ...] | None]:
-    return {**dict.fromkeys(axes), **some}
+    # Every package but ours keeps the mean of g² and subtracts.
+    return {**dict.fromkeys(axes), "centered_form": ("difference",), **some}
 
 
 _PLAIN = ("decay", "eps", "momentum", "centered")
-_ALL = _any(*AXES)
+_ALL: dict[str, tuple[Any, ...] | None] = dict.fromkeys(AXES)
 _KINDS = (
     Kind("rmsprop", "rmsprop.RMSprop", "numpy", "article", _ALL, "rmsprop"),
     Kind("rmsprop.torch", "rmsprop.torch.RMSprop", "torch", "pytorch", _ALL, "rmsprop.torch"),
@@ -122,9 +123,11 @@ class Told:
     def rule(self, kind: Kind) -> Rule:
         """Return the rule that a run of a kind follows, or refuse what was said of it."""
         try:
-            return dialect(self.dialect or kind.dialect, **self.axes)
+            rule = dialect(self.dialect or kind.dialect, **self.axes)
         except (TypeError, ValueError) as error:
             raise UsageError(str(error)) from None
+        forms = kind.said["centered_form"]
+        return rule.replace(centered_form=forms[0]) if rule.centered and forms else rule
 
     def rate(self, kind: Kind) -> float | None:
         """Return the learning rate, or ask for it."""
@@ -147,6 +150,13 @@ class Told:
     def refuse_rule(self, what: str) -> None:
         """Refuse what was said of a run whose state says it itself."""
         said = [*self.axes, *(name for name in ("dialect", "lr", "step") if getattr(self, name) is not None)]
+        self._refuse(what, said)
+
+    def refuse(self, what: str, *held: str) -> None:
+        """Refuse what was said of some axes, or of lr or step, where the state says them itself."""
+        self._refuse(what, [name for name in held if name in self.axes or getattr(self, name, None) is not None])
+
+    def _refuse(self, what: str, said: Sequence[str]) -> None:
         if said:
             raise UsageError(f"{what} holds {said[0]} itself; leave it out, and change it after the move")
 
@@ -169,10 +179,11 @@ def expressed(rule: Rule, kind: Kind, *, complex: bool, begun: bool) -> Rule:
     theirs = dialect(kind.dialect, **({"momentum": rule.momentum} if "momentum" in kind.said else {}))
     changed = {}
     for axis in AXES:
-        mine, fixed = getattr(rule, axis), getattr(theirs, axis)
-        allowed = kind.said.get(axis, (fixed,))
-        if allowed is None or mine in allowed or _idle(rule, axis, complex=complex, begun=begun):
+        mine = getattr(rule, axis)
+        allowed = kind.said.get(axis, (getattr(theirs, axis),))
+        if allowed is None or mine in allowed or idle(rule, axis, complex=complex, begun=begun):
             continue
+        fixed = allowed[0]
         if axis not in ("lr_in_momentum", "centered_form"):
             raise ConversionError(
                 f"{kind.optimizer} has {axis}={fixed!r} and no option for it, and this state's rule ({rule.name}) has {mine!r}; "
@@ -182,8 +193,15 @@ def expressed(rule: Rule, kind: Kind, *, complex: bool, begun: bool) -> Rule:
     return rule.replace(**changed) if changed else rule
 
 
-def _idle(rule: Rule, axis: str, *, complex: bool, begun: bool) -> bool:
-    """Return whether an axis makes no difference to the steps that follow."""
+def idle(rule: Rule, axis: str, *, complex: bool, begun: bool) -> bool:
+    """Return whether an axis makes no difference to the steps that follow.
+
+    Args:
+        rule: the rule.
+        axis: the axis.
+        complex: whether a parameter is complex.
+        begun: whether a step has been taken.
+    """
     return {
         "square_init": begun,
         "lr_in_momentum": not rule.momentum,
