@@ -149,9 +149,13 @@ def check_values(what: str, slot: str, array: Array, *, allow_nan: bool, otherwi
     Raises:
         ValueError: there is NaN, infinity, or a mean of squares below 0.
     """
-    if not allow_nan and not np.isfinite(array).all():
+    if not array.size:
+        return
+    parts = (array.real, array.imag) if np.iscomplexobj(array) else (array,)
+    lows = [part.min() for part in parts]
+    if not allow_nan and not np.isfinite([*lows, *(part.max() for part in parts)]).all():
         raise ValueError(f"{what} is not finite; go back to an earlier state, or {otherwise}")
-    if slot in ("square_avg", "variance") and ((array.real < 0).any() or (array.imag < 0).any()):
+    if slot in ("square_avg", "variance") and min(lows) < 0:
         raise ValueError(f"{what} has negative values, which a mean of squares cannot have; the state was changed")
 
 

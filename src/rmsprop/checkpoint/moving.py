@@ -1,6 +1,7 @@
 """State carried from what one optimizer keeps to what another one does."""
 
 from dataclasses import replace
+from operator import is_
 
 import numpy as np
 
@@ -26,7 +27,8 @@ def moved(state: State, kind: Kind) -> State:
     for group in state.groups:
         begun = all(p.step for p in group.parameters)
         groups.append(carried(group, expressed(group.rule, kind, complex=group.complex, begun=begun)))
-    return state.replace(groups=tuple(groups))
+    # A state that stays as it is need not be checked again.
+    return state if all(map(is_, groups, state.groups)) else state.replace(groups=tuple(groups))
 
 
 def carried(group: Group, rule: Rule) -> Group:

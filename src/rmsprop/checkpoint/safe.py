@@ -13,6 +13,7 @@ import hashlib
 import json
 import os
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -52,9 +53,10 @@ def write(path: Path, state: State) -> None:
     try:
         with Draft(path) as draft:
             with open(draft.path, "wb") as file:
-                for piece in (start, *(array.reshape(-1).view(np.uint8).data for array in arrays.values())):
-                    found.update(piece)
-                    file.write(piece)
+                with ThreadPoolExecutor(1) as other:  # the checksum takes as long as the writing, and both leave Python's lock
+                    for piece in (start, *(memoryview(array.reshape(-1).view(np.uint8)) for array in arrays.values())):
+                        other.submit(found.update, piece)
+                        file.write(piece)
                 file.seek(start.index(_BLANK.encode()))
                 file.write(found.hexdigest().encode())
             replace([draft], keep=previous(draft.target))
@@ -74,12 +76,14 @@ def read(path: Path, *, allow_nan: bool = False) -> State:
         OSError: it cannot be opened.
     """
     try:
-        with open(path, "rb") as file:
+        with open(path, "rb") as file, ThreadPoolExecutor(1) as other:
             header, place = _header(file)
-            if _digest(file, place) != header["__metadata__"]["sha256"]:
+            digest = other.submit(_digest, file, place)
+            with _safetensors().safe_open(path, framework="np") as arrays:
+                found = {name: arrays.get_tensor(name) for name in arrays.keys()}  # noqa: SIM118  # it is no dict
+            if digest.result() != header["__metadata__"]["sha256"]:
                 raise FileError(f"{path} is damaged: its checksum does not fit its content")
-        with _safetensors().safe_open(path, framework="np") as arrays:
-            return _state(header["__metadata__"], arrays, allow_nan)
+            return _state(header["__metadata__"], found, allow_nan)
     except _safetensors().SafetensorError as error:
         raise FileError(f"{path} is damaged: {error}{_older(path)}") from error
     except ConversionError as error:
@@ -172,14 +176,12 @@ def _header(file: BinaryIO) -> tuple[dict[str, Any], int]:
 def _digest(file: BinaryIO, place: int) -> str:
     """Return the checksum of a file with zeros in the place of its checksum."""
     found = hashlib.sha256()
-    at = file.tell()
     file.seek(0)
     found.update(file.read(place))
     found.update(_BLANK.encode())
     file.seek(place + 64)
     while piece := file.read(_PIECE):
         found.update(piece)
-    file.seek(at)
     return found.hexdigest()
 
 
@@ -204,17 +206,17 @@ def _json(raw: bytes | str, what: str) -> dict[str, Any]:
     return value
 
 
-def _state(strings: Mapping[str, str], arrays: Any, allow_nan: bool) -> State:
+def _state(strings: Mapping[str, str], arrays: Mapping[str, Array], allow_nan: bool) -> State:
     """Return the state that the header describes, with its arrays; every array must be one that it names."""
     whole = _json(strings.get("state", ""), "the description of the state")
-    unread = set(arrays.keys())
+    unread = set(arrays)
 
     def array(slot: str, name: str, kind: str) -> Array:
         key = f"{slot}/{name}"
         if key not in unread:
             raise FileError(f"it lacks the array {key!r}, or names it twice")
         unread.remove(key)
-        found: Array = arrays.get_tensor(key)
+        found = arrays[key]
         if not kind.startswith("complex"):
             return found
         if found.shape[-1:] != (2,) or found.dtype.kind != "f":
