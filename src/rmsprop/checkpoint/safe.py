@@ -49,12 +49,13 @@ def write(path: Path, state: State) -> None:
     """
     arrays = _arrays(state)
     start = _start(state, arrays)
+    pieces: list[bytes | memoryview] = [start, *(array.reshape(-1).view(np.uint8).data for array in arrays.values())]
     found = hashlib.sha256()
     try:
         with Draft(path) as draft:
             with open(draft.path, "wb") as file:
                 with ThreadPoolExecutor(1) as other:  # the checksum takes as long as the writing, and both leave Python's lock
-                    for piece in (start, *(memoryview(array.reshape(-1).view(np.uint8)) for array in arrays.values())):
+                    for piece in pieces:
                         other.submit(found.update, piece)
                         file.write(piece)
                 file.seek(start.index(_BLANK.encode()))
