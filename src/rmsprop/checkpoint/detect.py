@@ -20,6 +20,10 @@ _ROOTS = {
 }
 
 
+# What lies in a directory of Orbax's, or in those of its items or steps.
+_ORBAX = ("_METADATA", "_CHECKPOINT_METADATA", "manifest.ocdbt")
+
+
 def host_of(source: Any) -> str:
     """Return the module that takes the state of an optimizer, or of what it calls its state.
 
@@ -66,7 +70,7 @@ def format_of(path: Path) -> str:
     if path.is_dir():
         if (path / "checkpoint").is_file():
             return "tensorflow"
-        if (path / "_METADATA").is_file() or (path / "_CHECKPOINT_METADATA").is_file() or (path / "manifest.ocdbt").is_file():
+        if any((folder / name).is_file() for folder in (path, *path.glob("*/")) for name in _ORBAX):
             return "optax"
         raise FileError(f"{path} is a directory, and neither a TensorFlow nor an Orbax checkpoint; name a file in it")
     try:
