@@ -92,6 +92,13 @@ TOLERANCES |= {
     "moved": Tolerance(10, 0, "six steps by each of the two rules; a buffer is then scaled by lr once, m² taken from v once"),
 }
 
+# A run of optax.rmsprop that goes on in rmsprop.optax, and the other way round: twenty steps after the state was exactly that.
+_GOES_ON = f"twenty steps, p having been larger on the way; {_ORDER.partition(' of ')[2]}; {_RSQRT}; where it is centered, ours keeps v - m² itself"
+TOLERANCES |= {
+    "optax moved float32": Tolerance(0, 16, _GOES_ON),
+    "optax moved float64": Tolerance(0, 8, _GOES_ON),
+}
+
 
 class Relative(NamedTuple):
     """How far a result may be from what it is compared with, as a share of it."""

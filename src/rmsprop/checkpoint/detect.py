@@ -48,10 +48,10 @@ def host_of(source: Any) -> str:
 
 
 def _classes(source: Any) -> Iterator[type]:
-    """Yield an object's classes, and those of what tuples hold: a state of optax is tuples within tuples."""
+    """Yield an object's classes, and those of what tuples and dicts hold: a state of optax is tuples within tuples."""
     yield from type(source).__mro__
-    if isinstance(source, tuple):
-        for inner in source:
+    if isinstance(source, tuple | Mapping):
+        for inner in source.values() if isinstance(source, Mapping) else source:
             if isinstance(inner, tuple) or hasattr(inner, "inner_state"):
                 yield from _classes(inner)
 

@@ -58,6 +58,8 @@ def fetched(leaf: Any) -> Array:
 
 def number(array: Array, what: str) -> float:
     """Return a number that a state keeps beside its arrays, or refuse it."""
+    if not array.ndim and array.dtype.kind == "c" and not array.imag:
+        array = array.real  # inject_hyperparams gives numbers the dtype of complex parameters
     if array.ndim or array.dtype.kind not in "biufV":
         raise ConversionError(
             f"{what} must be one real number, got {array.dtype} of shape {array.shape}; of a batch of states, as jax.vmap makes "
@@ -87,7 +89,8 @@ def like(leaf: Any, value: Array, what: str, *, rounding: bool = False) -> Any:
         raise ConversionError(f"{what} is complex, and the target's is {kind}; call init with the parameters of the run")
     with np.errstate(all="ignore"):
         cast = np.asarray(value).astype(kind)
-        same = np.array_equal(cast.astype(value.dtype), value, equal_nan=value.dtype.kind in "fc")
+        back = cast if np.iscomplexobj(value) else cast.real
+        same = np.array_equal(back.astype(value.dtype), value, equal_nan=value.dtype.kind in "fc")
     if not same and kind.kind in "iu":
         raise ConversionError(f"{what} is {value}, and the target's {kind} ends at {np.iinfo(kind).max}")
     if not same and not (rounding and kind.name in ("float32", "float64")):
