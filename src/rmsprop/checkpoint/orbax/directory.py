@@ -11,8 +11,7 @@ disk: TensorStore ends the process where memory for a chunk cannot be had. Orbax
 
 import json
 import os
-import shutil
-import tempfile
+import re
 from collections.abc import Iterator, Mapping
 from math import prod
 from pathlib import Path
@@ -22,14 +21,16 @@ from typing import Any
 import numpy as np
 
 from rmsprop.checkpoint.canonical import Array, listed
-from rmsprop.checkpoint.errors import ConversionError, FileError, SaveError, UsageError, missing_extra
-from rmsprop.files import sync
+from rmsprop.checkpoint.errors import CheckpointError, FileError, UsageError, missing_extra
 
 # How much memory arrays may take: what zstd makes of trained state is a few times smaller, and of zeros thousands of times.
 LEAST_ROOM, ROOM_PER_BYTE = 1 << 28, 1024
 _DEEPEST = 64
 _DTYPES = {"float16", "bfloat16", "float32", "float64", "complex64", "complex128", "bool"}
 _DTYPES |= {f"{sign}int{bits}" for sign in ("", "u") for bits in (8, 16, 32, 64)}
+# The same in the words of zarr's second format.
+_CODES = re.compile(r"[<>|](b1|[iu][1248]|f[248]|c8|c16)|bfloat16")
+_CODECS = ("zstd", "gzip", "zlib", "bytes", "transpose", "crc32c", "sharding_indexed")
 _EMPTY: dict[str, Any] = {"None": None, "NamedTuple": None, "Dict": {}, "List": [], "Tuple": []}
 _SEQUENCE = 1  # Orbax's number for a key that is an index
 
@@ -83,10 +84,10 @@ class Directory:
             store = self._opened(leaf.name)
             self._check(leaf.name, store)
             return np.array(store.read().result())
-        except FileError:
+        except CheckpointError:
             raise
         except Exception as error:  # TensorStore raises what it likes
-            raise FileError(f"{self.path} is damaged: the array {leaf.name!r} cannot be read ({_short(error)})") from None
+            raise FileError(f"{self.path} is damaged: the array {leaf.name!r} cannot be read ({short(error)})") from None
 
     def _opened(self, name: str) -> Any:
         """Return an array that TensorStore has opened."""
@@ -100,17 +101,30 @@ class Directory:
             store = {"driver": "ocdbt", "base": base, "path": f"{name}/"}
         else:
             store = {"driver": "file", "path": f"{base['path']}{name}/"}
+        file = "zarr.json" if self._zarr3 else ".zarray"
+        self._check_metadata(name, json.loads(ts.KvStore.open(store, context=self._context).result().read(file).result().value))
         spec = {"driver": "zarr3" if self._zarr3 else "zarr", "kvstore": store, "fill_missing_data_reads": self._fills}
         return ts.open(spec, context=self._context, open=True, read=True).result()
 
+    def _check_metadata(self, name: str, metadata: Any) -> None:
+        """Refuse an array that takes memory when it is opened, or whose compression may ask for any.
+
+        A dtype may be a record of any size, of which TensorStore makes one; Blosc believes the size that a chunk states.
+        """
+        kind, packed = metadata.get("data_type" if self._zarr3 else "dtype"), metadata.get("compressor") or {"id": "zstd"}
+        if not isinstance(kind, str) or not (kind in _DTYPES or _CODES.fullmatch(kind)):
+            raise FileError(f"{self.path}: the array {name!r} is of {str(kind)[:80]!r}, and no optimizer's")
+        codecs = [packed.get("id")] if not self._zarr3 else _codecs(metadata.get("codecs", []))
+        strange = [str(codec)[:80] for codec in codecs if codec not in _CODECS]
+        if strange:
+            raise FileError(f"{self.path}: the array {name!r} is packed by {strange[0]!r}; Orbax takes zstd")
+
     def _check(self, name: str, store: Any) -> None:
         """Refuse an array that declares more than the directory can hold, before anything is allocated."""
-        if store.dtype.name not in _DTYPES:
-            raise FileError(f"{self.path}: the array {name!r} is of {store.dtype.name}, and no optimizer's")
         layout, item = store.chunk_layout, np.dtype(store.dtype.numpy_dtype).itemsize
         read, write = (chunk.shape or () for chunk in (layout.read_chunk, layout.write_chunk))  # None for a single number
         most = item * max(prod(store.shape), prod(read), prod(write))
-        chunks = prod(-(-length // part) for length, part in zip(store.shape, read, strict=True))
+        chunks = max(prod(-(-n // part) for n, part in zip(whole, read, strict=True)) for whole in (store.shape, write))
         if most > self._room or chunks > max(self._bytes, 1):
             raise FileError(
                 f"{self.path} is damaged: the array {name!r} declares {most} bytes in {chunks} chunks, and the directory has "
@@ -160,7 +174,7 @@ def _described(path: Path) -> dict[str, Any]:
     try:
         described = json.loads(path.read_bytes())
     except (OSError, ValueError, RecursionError) as error:
-        raise FileError(f"{path} is damaged: {_short(error)}") from None
+        raise FileError(f"{path} is damaged: {short(error)}") from None
     if not isinstance(described, dict):
         raise FileError(f"{path} is damaged: it is no JSON object")
     return described
@@ -183,7 +197,7 @@ def _tree(entries: Any, path: Path) -> Any:
             node[keys[-1]] = (_EMPTY[kind],) if kind in _EMPTY else Place(".".join(key for _, key in keys))
         return _shaped(root)
     except (AttributeError, KeyError, TypeError, ValueError) as error:
-        raise FileError(f"{path / '_METADATA'} is damaged: its tree of arrays is malformed ({_short(error)})") from None
+        raise FileError(f"{path / '_METADATA'} is damaged: its tree of arrays is malformed ({short(error)})") from None
 
 
 def _shaped(node: Any) -> Any:
@@ -201,6 +215,14 @@ def _shaped(node: Any) -> Any:
     return [below[str(i)] for i in range(len(below))]
 
 
+def _codecs(steps: Any) -> Iterator[Any]:
+    """Yield the names of all codecs, those within another one among them."""
+    for step in steps:
+        yield step["name"]
+        inner = step.get("configuration") or {}
+        yield from _codecs([*inner.get("codecs", []), *inner.get("index_codecs", [])])
+
+
 def _at(tree: Any, keys: list[str], path: Path) -> Any:
     """Return the part of a tree to which keys lead."""
     for key in keys:
@@ -212,63 +234,6 @@ def _at(tree: Any, keys: list[str], path: Path) -> Any:
     return tree
 
 
-def write(path: Path, tree: Any) -> None:
-    """Write a tree of NumPy arrays as Orbax's StandardCheckpointer does, so that it is there whole or not at all.
-
-    Args:
-        path: the directory, which must not exist.
-        tree: dicts, lists, None and arrays.
-
-    Raises:
-        SaveError: it exists, or cannot be written; nothing is left behind.
-        ConversionError: Orbax cannot hold an array.
-    """
-    _check_writable(tree)
-    checkpointing = _orbax()
-    target = Path(os.path.abspath(path))
-    if target.exists() or target.is_symlink():
-        raise SaveError(f"{path} exists, and Orbax's directories are not replaced; write to another one, or remove it first")
-    try:
-        draft = Path(tempfile.mkdtemp(".draft", f".{target.name[:100]}.", target.parent))
-    except OSError as error:
-        raise SaveError(f"cannot write {path}: {error}") from error
-    try:
-        with checkpointing.StandardCheckpointer() as checkpointer:
-            checkpointer.save(draft / "whole", tree)
-        for folder, _, files in os.walk(draft / "whole"):
-            for name in ("", *files):
-                sync(Path(folder, name))
-        os.rename(draft / "whole", target)
-        sync(target.parent)
-    except Exception as error:  # Orbax raises what it likes
-        raise SaveError(f"cannot write {path}: {_short(error)}; nothing was left behind") from error
-    finally:
-        shutil.rmtree(draft, ignore_errors=True)
-
-
-def _check_writable(tree: Any) -> None:
-    """Refuse arrays that Orbax would refuse only after it has begun, or would write over each other."""
-    seen: set[str] = set()
-    for name, array in _flat(tree):
-        if not array.size:
-            raise ConversionError(f"Orbax holds no arrays without elements, and {name!r} has shape {array.shape}; leave it out")
-        if name in seen:
-            raise ConversionError(f"two arrays would be called {name!r} in Orbax's directory, where '.' joins keys; rename one")
-        seen.add(name)
-
-
-def _flat(tree: Any, above: str = "") -> Iterator[tuple[str, Array]]:
-    """Yield a tree's arrays with the names that Orbax gives them."""
-    if tree is None:
-        return
-    pairs = tree.items() if isinstance(tree, dict) else enumerate(tree) if isinstance(tree, list) else None
-    if pairs is None:
-        yield above, tree
-        return
-    for key, part in pairs:
-        yield from _flat(part, f"{above}.{key}" if above else str(key))
-
-
 def _tensorstore() -> Any:
     """Return TensorStore, or say how to get it."""
     try:
@@ -278,15 +243,6 @@ def _tensorstore() -> Any:
     return tensorstore
 
 
-def _orbax() -> Any:
-    """Return Orbax, or say how to get it."""
-    try:
-        import orbax.checkpoint
-    except ImportError as error:
-        raise missing_extra("Orbax", "orbax-checkpoint") from error
-    return orbax.checkpoint
-
-
-def _short(error: BaseException) -> str:
+def short(error: BaseException) -> str:
     """Return the beginning of what an error says."""
     return " ".join(str(error).split())[:200] or type(error).__name__
