@@ -93,7 +93,9 @@ TOLERANCES |= {
 }
 
 # A run of optax.rmsprop that goes on in rmsprop.optax, and the other way round: twenty steps after the state was exactly that.
-_GOES_ON = f"twenty steps, p having been larger on the way; {_ORDER.partition(' of ')[2]}; {_RSQRT}; where it is centered, ours keeps v - m² itself"
+_GOES_ON = (
+    f"twenty steps, p having been larger on the way; the factors come in another order; {_RSQRT}; centered, ours keeps v - m²"
+)
 TOLERANCES |= {
     "optax moved float32": Tolerance(0, 16, _GOES_ON),
     "optax moved float64": Tolerance(0, 8, _GOES_ON),

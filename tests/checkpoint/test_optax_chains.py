@@ -177,6 +177,7 @@ def test_a_captured_state_is_a_copy() -> None:
     optimizer = theirs()
     live = optimizer.init(p)
     state = checkpoint.capture(live, step=0, **SAID)
+    assert all(a.flags.owndata for q in state.parameters for a in q.slots.values())
     jax.jit(lambda s: jax.tree.map(lambda x: x + 7, s), donate_argnums=0)(live)
     assert {float(a.sum()) for q in state.parameters for a in q.slots.values()} == {0.0}
     with pytest.raises(UsageError, match="was donated to a compiled function, and is gone; pass the state that it returned"):
@@ -195,6 +196,27 @@ def test_names_are_given_to_a_list_of_arrays() -> None:
         checkpoint.capture(optimizer.init(p), step=0, names=["x", "y"], **SAID)
     with pytest.raises(UsageError, match="has names itself, such as 'w'; leave names out"):
         checkpoint.capture(theirs().init({"w": p[0]}), step=0, names=["x"], **SAID)
+
+
+def test_weak_types_and_python_numbers_stay() -> None:
+    optimizer, p = optax.inject_hyperparams(optax.rmsprop)(0.1, momentum=0.5), draw(0, "float32")
+    live = optimizer.init(p)
+    live.hyperparams.update(learning_rate=jnp.asarray(0.25), decay=0.5)
+    assert live.hyperparams["learning_rate"].weak_type
+    again = checkpoint.restore(live, checkpoint.capture(live))
+    assert again.hyperparams["decay"] == 0.5
+    assert isinstance(again.hyperparams["decay"], float)
+    assert again.hyperparams["learning_rate"].aval == live.hyperparams["learning_rate"].aval
+
+
+def test_a_trace_of_another_precision() -> None:
+    with jax.enable_x64(True):
+        links = optax.scale_by_rms(), optax.scale_by_learning_rate(0.01), optax.trace(0.9, accumulator_dtype=jnp.bfloat16)
+        optimizer, p = optax.chain(*links), draw(0, "float64")
+        p, live = run(optimizer, p, optimizer.init(p), gradients("float64", 3))
+        state = checkpoint.capture(live, step=3, **SAID)
+        assert {array.dtype.name for q in state.parameters for array in q.slots.values()} == {"float64"}
+        assert same(checkpoint.restore(optimizer.init(p), state), live)
 
 
 MESH = """

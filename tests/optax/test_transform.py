@@ -48,9 +48,10 @@ def test_state_names_what_the_rule_keeps():
     assert make("tf1", complex_form="modulus").init(jnp.zeros(1, complex)).square_avg.dtype == jnp.float64
 
 
-def test_jit_compiles_once_and_keeps_dtypes():
-    p, grads = tree(np.random.default_rng(0)), gradients()
-    optimizer = make()
+@pytest.mark.parametrize("dtype", ["float32", "float64", "complex64", "bfloat16"])
+def test_jit_compiles_once_and_keeps_dtypes(dtype):
+    p, grads = tree(np.random.default_rng(0), dtype), gradients(dtype=dtype)
+    optimizer = optax.chain(optax.clip_by_global_norm(1.0), make())
     update = jax.jit(optimizer.update)
     state = first = optimizer.init(p)
     for g in grads:

@@ -141,7 +141,8 @@ def _parameters(one: Found, rule: Rule, step: int, fetch: Fetch) -> tuple[Parame
             arrays["square_avg"] = _real(arrays["square_avg"], name)
             if "momentum_buffer" in arrays and sign < 0:
                 arrays["momentum_buffer"] = -arrays["momentum_buffer"]
-        # One precision for all: optax.trace can be told another one, and a change of rule computes with all of them.
+        # One precision for all: optax.trace can be told another one, and a change of rule computes with all of them. The cast
+        # copies, where the leaf is JAX's own memory.
         real = np.result_type(*(array.real.dtype for array in arrays.values()))
         parameters.append(Parameter(name, step, {slot: array.astype(_of(array, real)) for slot, array in arrays.items()}))
     return tuple(parameters)

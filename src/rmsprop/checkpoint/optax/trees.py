@@ -37,7 +37,7 @@ def named(tree: Any) -> dict[str, Any]:
 
 
 def fetched(leaf: Any) -> Array:
-    """Return a leaf as a NumPy array, copied, or refuse it."""
+    """Return a leaf as a NumPy array, which may share its memory, or refuse it."""
     if isinstance(leaf, jax().core.Tracer):
         raise UsageError("a state cannot be captured while it is traced; call capture outside of jit, scan, vmap and grad")
     if isinstance(leaf, jax().Array):
@@ -51,7 +51,7 @@ def fetched(leaf: Any) -> Array:
                 "jax.experimental.multihost_utils.process_allgather(state, tiled=True)"
             )
     try:
-        return np.array(leaf)
+        return np.asarray(leaf)
     except (TypeError, ValueError) as error:
         raise ConversionError(f"a {type(leaf).__name__} in the state is no array: {error}") from None
 
