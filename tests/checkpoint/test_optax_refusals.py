@@ -15,7 +15,7 @@ from rmsprop.checkpoint import ConversionError, UsageError
 from rmsprop.checkpoint.optax import arguments
 from tests.checkpoint.optaxes import draw, same
 
-P = {"w": jnp.ones(3), "b": jnp.zeros(())}
+P = {"w": jnp.ones(3, "float32"), "b": jnp.zeros((), "float32")}
 LABELS = {"w": "a", "b": "b"}
 
 
@@ -166,7 +166,11 @@ MISFITS: dict[str, tuple[Any, checkpoint.State, str]] = {
         captured(),
         "would be rounded from float32 to bfloat16",
     ),
-    "shape": (optax.rmsprop(0.1).init({"w": jnp.ones(2), "b": P["b"]}), captured(), r"has shape \(3,\) and 'w' has \(2,\)"),
+    "shape": (
+        optax.rmsprop(0.1).init({"w": jnp.ones(2, "float32"), "b": P["b"]}),
+        captured(),
+        r"has shape \(3,\) and 'w' has \(2,\)",
+    ),
     "names": (optax.rmsprop(0.1).init({"w": P["w"], "c": P["b"]}), captured(), "the state lacks 'c'; map the names"),
     "steps": (
         rmsprop.optax.rmsprop(0.1).init(P),

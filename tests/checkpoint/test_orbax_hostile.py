@@ -80,7 +80,10 @@ def run(code: str, *arguments: Any) -> list[Any]:
 def saved(path: Path, **options: Any) -> Path:
     """Return a directory with a state of two parameters, each of more than what is kept in the index."""
     state = optax.rmsprop(0.1, momentum=0.9).init({"w": jnp.ones((50, 7)), "b": jnp.ones(99)})
-    state = (state[0]._replace(nu={"w": jnp.arange(350.0).reshape(50, 7), "b": jnp.arange(99.0)}), *state[1:])
+    state = (
+        state[0]._replace(nu={"w": jnp.arange(350, dtype="float32").reshape(50, 7), "b": jnp.arange(99, dtype="float32")}),
+        *state[1:],
+    )
     with ocp.Checkpointer(ocp.PyTreeCheckpointHandler(**options)) as checkpointer:
         checkpointer.save(path, state)
     return path
