@@ -1,5 +1,6 @@
 """The state as a value: what it checks, and how its parameters are named and ordered."""
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -129,6 +130,18 @@ def test_refuses_a_group_of_two_rules() -> None:
     assert state.arranged([["a"], ["b"]]).groups[1].rule.decay == 0.5
     with pytest.raises(ConversionError, match="several rules or learning rates"):
         state.arranged([["a", "b"]])
+
+
+def test_names_without_an_order_match_by_name_alone() -> None:
+    group = made(("a", (2,)), ("b", (2,)))
+    state = State((replace(group, options={"unordered": True, "nesting": 1}),))
+    assert not state.ordered
+    with pytest.raises(ConversionError, match=r"no name is in both.*keeps no order.*map the names"):
+        state.arranged([["0", "1"]])
+    for found in (state.arranged([["b", "a"]]), ordered(state, {"b": None, "a": (2,)}, "the model")):
+        assert (found.names, found.ordered, dict(found.groups[0].options)) == (("b", "a"), True, {"nesting": 1})
+    alone = State((replace(made(("a", (2,))), options={"unordered": True}),))
+    assert alone.arranged([["0"]]).names == ("0",)
 
 
 def test_takes_the_order_of_a_model() -> None:

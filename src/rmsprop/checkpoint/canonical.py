@@ -16,6 +16,8 @@ Array = NDArray[Any]
 
 # The moving average of the parameter itself, which no rule asks for but a host may keep.
 AVERAGE = "ema"
+# The option of a group whose file keeps names but no order.
+UNORDERED = "unordered"
 DTYPES = ("float32", "float64", "complex64", "complex128")
 
 
@@ -114,6 +116,11 @@ class State:
         """The state of all parameters, group after group."""
         return (p for group in self.groups for p in group.parameters)
 
+    @property
+    def ordered(self) -> bool:
+        """Whether the parameters are in the order of the model; some files keep names but no order."""
+        return not any(UNORDERED in group.options and len(group.parameters) > 1 for group in self.groups)
+
     def replace(self, **fields: Any) -> "State":
         """Return the same state with some fields changed, and checked again."""
         return _replace(self, **fields)
@@ -160,6 +167,11 @@ class State:
                     f"the state has {len(mine)} parameters ({listed(mine)}) and here are {len(wanted)} ({listed(wanted)}); "
                     "no name is in both, so that they would have to match by order; map the names, as with --map"
                 )
+            if not self.ordered:
+                raise ConversionError(
+                    f"the state has {listed(mine)} and here are {listed(wanted)}; no name is in both, and the state's file keeps "
+                    "no order to match them by; map the names, as with --map"
+                )
             key = dict(zip(wanted, mine, strict=True))
         else:
             key = {name: name for name in wanted}
@@ -184,7 +196,8 @@ class State:
                     f"group {number} would have parameters of several rules or learning rates; part it as they are parted"
                 )
             parameters = tuple(_replace(p, name=name) for name, (_, p) in zip(group, found, strict=True))
-            groups.append(_replace(sources[0], parameters=parameters))
+            options = {key: value for key, value in sources[0].options.items() if key != UNORDERED}
+            groups.append(_replace(sources[0], parameters=parameters, options=options))
         return self.replace(groups=tuple(groups))
 
 

@@ -4,7 +4,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from rmsprop.checkpoint.canonical import State, listed
+from rmsprop.checkpoint.canonical import UNORDERED, Group, State, listed
 from rmsprop.checkpoint.errors import ConversionError, FileError
 
 Shapes = dict[str, tuple[int, ...] | None]
@@ -32,8 +32,12 @@ def ordered(state: State, wanted: Shapes, what: str) -> State:
                 r"'(.+)/kernel=\1.weight@1,0'"
             )
     place = {name: k for k, name in enumerate(wanted)}
-    groups = [replace(g, parameters=tuple(sorted(g.parameters, key=lambda p: place[p.name]))) for g in state.groups]
-    return state.replace(groups=tuple(groups))
+
+    def put(group: Group) -> Group:
+        options = {key: value for key, value in group.options.items() if key != UNORDERED}
+        return replace(group, parameters=tuple(sorted(group.parameters, key=lambda p: place[p.name])), options=options)
+
+    return state.replace(groups=tuple(map(put, state.groups)))
 
 
 def names_in(path: Path) -> Shapes:
