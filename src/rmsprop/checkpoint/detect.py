@@ -65,7 +65,7 @@ def format_of(path: Path) -> str:
     Raises:
         FileError: it does not exist, or nothing here reads it.
     """
-    if path.with_name(f"{path.name}.index").is_file():
+    if path.with_name(f"{path.name}.index").is_file() or (path.suffix == ".index" and path.is_file()):
         return "tensorflow"
     if path.is_dir():
         if (path / "checkpoint").is_file():
