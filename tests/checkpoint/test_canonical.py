@@ -128,7 +128,7 @@ def test_refuses_parameters_that_differ(names: Any, shapes: Any, message: str) -
 def test_refuses_a_group_of_two_rules() -> None:
     state = State((made(("a", (2,))), made(("b", (2,)), decay=0.5)))
     assert state.arranged([["a"], ["b"]]).groups[1].rule.decay == 0.5
-    with pytest.raises(ConversionError, match="several rules or learning rates"):
+    with pytest.raises(ConversionError, match="several rules, learning rates or options"):
         state.arranged([["a", "b"]])
 
 

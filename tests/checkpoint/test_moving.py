@@ -156,6 +156,7 @@ def test_an_upstream_gets_only_what_it_can_say(name: str, kind: str) -> None:
     assert differ <= idle
     changed = {axis for axis in AXES if getattr(told, axis) != getattr(rule, axis)}
     assert changed <= {"lr_in_momentum", "centered_form"}
+    assert not told.centered or told.centered_form == "difference"
 
 
 @pytest.mark.parametrize("name", [name for name in UPSTREAM if "centered" in KINDS[name].said])

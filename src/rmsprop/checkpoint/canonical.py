@@ -191,9 +191,10 @@ class State:
                         r"map, as in '(.+)/kernel=\1.weight@1,0'"
                     )
             sources = [source for source, _ in found] or [self.groups[min(number, len(self.groups) - 1)]]
-            if any((source.rule, source.lr) != (sources[0].rule, sources[0].lr) for source in sources):
+            said = [(source.rule, source.lr, dict(source.options)) for source in sources]
+            if any(one != said[0] for one in said):
                 raise ConversionError(
-                    f"group {number} would have parameters of several rules or learning rates; part it as they are parted"
+                    f"group {number} would have parameters of several rules, learning rates or options; part it as they are parted"
                 )
             parameters = tuple(_replace(p, name=name) for name, (_, p) in zip(group, found, strict=True))
             options = {key: value for key, value in sources[0].options.items() if key != UNORDERED}

@@ -32,10 +32,10 @@ def host_of(source: Any) -> str:
         'torch'
     """
     if isinstance(source, Mapping):
-        if "param_groups" in source:
-            return "torch"
         if source.get("format") == "rmsprop":
             return "numpy"
+        if _grouped(source):
+            return "torch"
     for kind in _classes(source):
         parts = kind.__module__.split(".")
         for n in (2, 1):
@@ -45,6 +45,15 @@ def host_of(source: Any) -> str:
         f"a {type(source).__name__} is no optimizer whose state can be read; pass an optimizer of rmsprop, PyTorch or Keras, a "
         "state_dict, or a state of optax"
     )
+
+
+def _grouped(source: Any, depth: int = 2) -> bool:
+    """Return whether a dict is a state_dict of PyTorch's, perhaps flattened, or a training checkpoint that has one in it."""
+    if isinstance(source, Mapping):
+        if any(isinstance(key, str) and (key == "param_groups" or key.startswith("param_groups.")) for key in source):
+            return True
+        source = list(source.values())
+    return isinstance(source, list | tuple) and depth > 0 and any(_grouped(inner, depth - 1) for inner in source)
 
 
 def _classes(source: Any) -> Iterator[type]:

@@ -40,43 +40,50 @@ class Kind(NamedTuple):
         return import_module(f"rmsprop.checkpoint.{self.module}")
 
 
-def _any(*axes: str, **some: tuple[Any, ...]) -> dict[str, tuple[Any, ...] | None]:
-    # Every package but ours keeps the mean of g² and subtracts.
-    return {**dict.fromkeys(axes), "centered_form": ("difference",), **some}
+_ALL: dict[str, tuple[Any, ...] | None] = dict.fromkeys(AXES)
+
+
+def _said(*axes: str, **some: tuple[Any, ...]) -> dict[str, tuple[Any, ...] | None]:
+    """Return what an upstream has options for; each of them keeps the mean of g² and subtracts m² from it."""
+    return {**dict.fromkeys(axes), **some, "centered_form": ("difference",)}
 
 
 _PLAIN = ("decay", "eps", "momentum", "centered")
-_ALL: dict[str, tuple[Any, ...] | None] = dict.fromkeys(AXES)
 _KINDS = (
     Kind("rmsprop", "rmsprop.RMSprop", "numpy", "article", _ALL, "rmsprop"),
     Kind("rmsprop.torch", "rmsprop.torch.RMSprop", "torch", "pytorch", _ALL, "rmsprop.torch"),
     Kind("rmsprop.optax", "rmsprop.optax.rmsprop", "optax", "optax", _ALL, "rmsprop.optax"),
     Kind("rmsprop.keras", "rmsprop.keras.RMSprop", "keras", "keras", _ALL, "rmsprop.keras"),
-    Kind("pytorch", "torch.optim.RMSprop", "torch", "pytorch", _any(*_PLAIN, "weight_decay", "maximize"), "rmsprop.torch"),
+    Kind("pytorch", "torch.optim.RMSprop", "torch", "pytorch", _said(*_PLAIN, "weight_decay", "maximize"), "rmsprop.torch"),
     Kind(
         "timm",
         "timm.optim.RMSpropTF",
         "torch",
         "timm",
-        _any(*_PLAIN, "weight_decay", "lr_in_momentum", weight_decay_form=("coupled", "decoupled_lr")),
+        _said(*_PLAIN, "weight_decay", "lr_in_momentum", weight_decay_form=("coupled", "decoupled_lr")),
         "rmsprop.torch",
     ),
-    Kind("sb3", "Stable-Baselines3's RMSpropTFLike", "torch", "sb3", _any(*_PLAIN, "weight_decay"), "rmsprop.torch"),
+    Kind("sb3", "Stable-Baselines3's RMSpropTFLike", "torch", "sb3", _said(*_PLAIN, "weight_decay"), "rmsprop.torch"),
     Kind(
-        "bitsandbytes", "bitsandbytes.optim.RMSprop", "torch", "bitsandbytes", _any("decay", "eps", "weight_decay"), "rmsprop.torch"
+        "bitsandbytes",
+        "bitsandbytes.optim.RMSprop",
+        "torch",
+        "bitsandbytes",
+        _said("decay", "eps", "weight_decay"),
+        "rmsprop.torch",
     ),
     Kind(
         "optax",
         "optax.rmsprop",
         "optax",
         "optax",
-        _any(*_PLAIN, "eps_place", "square_init", "nesterov", "bias_correction"),
+        _said(*_PLAIN, "eps_place", "square_init", "nesterov", "bias_correction"),
         "rmsprop.optax",
     ),
-    Kind("keras", "keras.optimizers.RMSprop", "keras", "keras", _any(*_PLAIN, "weight_decay"), "rmsprop.keras"),
-    Kind("tf-keras", "tf_keras.optimizers.RMSprop", "tensorflow", "keras", _any(*_PLAIN, "weight_decay"), "rmsprop.keras"),
-    Kind("keras-legacy", "tf_keras.optimizers.legacy.RMSprop", "tensorflow", "keras-legacy", _any(*_PLAIN), "rmsprop.keras"),
-    Kind("tf1", "tf.compat.v1.train.RMSPropOptimizer", "tensorflow", "tf1", _any(*_PLAIN), "rmsprop.keras"),
+    Kind("keras", "keras.optimizers.RMSprop", "keras", "keras", _said(*_PLAIN, "weight_decay"), "rmsprop.keras"),
+    Kind("tf-keras", "tf_keras.optimizers.RMSprop", "tensorflow", "keras", _said(*_PLAIN, "weight_decay"), "rmsprop.keras"),
+    Kind("keras-legacy", "tf_keras.optimizers.legacy.RMSprop", "tensorflow", "keras-legacy", _said(*_PLAIN), "rmsprop.keras"),
+    Kind("tf1", "tf.compat.v1.train.RMSPropOptimizer", "tensorflow", "tf1", _said(*_PLAIN), "rmsprop.keras"),
 )
 KINDS = {kind.name: kind for kind in _KINDS}
 
@@ -189,7 +196,7 @@ def expressed(rule: Rule, kind: Kind, *, complex: bool, begun: bool) -> Rule:
                 f"{kind.optimizer} has {axis}={fixed!r} and no option for it, and this state's rule ({rule.name}) has {mine!r}; "
                 f"{_WHY.get(axis, 'nothing there is equal to it')}; use {kind.instead!r}, which takes every rule"
             )
-        changed[axis] = fixed
+        changed[axis] = allowed[0]
     return rule.replace(**changed) if changed else rule
 
 
