@@ -34,6 +34,7 @@ bench: $(VENV)/test.installed
 	$(BIN)/python benchmarks/step.py
 	$(BIN)/python benchmarks/torch_step.py
 	$(BIN)/python benchmarks/optax_step.py
+	$(BIN)/python benchmarks/checkpoint.py
 	$(BIN)/python benchmarks/startup.py
 	$(BIN)/python benchmarks/nist.py
 	$(BIN)/python benchmarks/fit.py

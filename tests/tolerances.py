@@ -101,6 +101,17 @@ TOLERANCES |= {
     "optax moved float64": Tolerance(0, 8, _GOES_ON),
 }
 
+# Each pair of frameworks: ten steps in one, a move through a file, twenty steps in both. Measured and rounded up.
+TOLERANCES |= {
+    "pair torch": Tolerance(0, 8, _TORCH),
+    "pair optax": Tolerance(0, 8, f"{_ORDER}; {_RSQRT}"),
+    "pair keras": Tolerance(0, 1e9, f"{_ORDER}, and centered as (v + eps) - m² on its torch backend"),
+    "readme, TensorFlow to PyTorch": Tolerance(
+        0, 1e9, "gradients of two frameworks, whose products and tanh differ by some ulp and feed on each other for ten steps"
+    ),
+    "pair numpy": Tolerance(0, 8, "the same rule in other backends, whose compilers fuse multiplications and additions"),
+}
+
 
 class Relative(NamedTuple):
     """How far a result may be from what it is compared with, as a share of it."""
