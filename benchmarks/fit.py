@@ -16,10 +16,10 @@ from pathlib import Path
 import numpy as np
 
 import rmsprop
+from rmsprop.data.source import open_source
+from rmsprop.expression.evaluate import Evaluator
+from rmsprop.expression.model import Model
 from rmsprop.fit.article import DECAY, EPS, LR, MODEL
-from rmsprop.fit.data import open_source
-from rmsprop.fit.evaluate import Evaluator
-from rmsprop.fit.model import Model
 from timing import interleaved, machine
 
 # In a turn; the first of them finds the caches as the other peer left them.

@@ -17,10 +17,10 @@ sys.path.insert(0, str(Path(__file__).parent.parent))
 import numpy as np
 from scipy.optimize import curve_fit
 
+from rmsprop.data.source import open_source
+from rmsprop.expression.evaluate import Evaluator
+from rmsprop.expression.model import Model
 from rmsprop.fit import fit
-from rmsprop.fit.data import open_source
-from rmsprop.fit.evaluate import Evaluator
-from rmsprop.fit.model import Model
 from tests.fit.nist_data import FOLDER, SYMMETRIC, digits, runs
 
 ENOUGH = 4

@@ -5,9 +5,9 @@ import struct
 import numpy as np
 import pytest
 
+from rmsprop.expression.evaluate import Evaluator
+from rmsprop.expression.model import Model
 from rmsprop.fit import DataError, DivergedError, FitResult, UsageError, article, fit, solve, train
-from rmsprop.fit.evaluate import Evaluator
-from rmsprop.fit.model import Model
 from tests.tolerances import RELATIVE
 
 OPTIMUM = RELATIVE["fit, optimum"].share

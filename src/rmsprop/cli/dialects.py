@@ -26,7 +26,7 @@ def table(rules: Sequence[Rule]) -> str:
 
 def describe(rule: Rule) -> str:
     """Return one dialect: its axes, its source, and its formula as text and as LaTeX."""
-    from rmsprop.fit.errors import missing_extra
+    from rmsprop.errors import missing_extra
 
     try:
         from rmsprop.formula import latex, pretty

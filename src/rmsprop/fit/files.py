@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from contextlib import ExitStack
 from pathlib import Path
 
+from rmsprop.errors import DataError, UsageError
 from rmsprop.files import Draft, replace
-from rmsprop.fit.errors import DataError, UsageError
 
 
 def check_directory(directory: Path) -> None:

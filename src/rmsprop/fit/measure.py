@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from rmsprop.fit.evaluate import Evaluator
-from rmsprop.fit.model import Model
+from rmsprop.expression.evaluate import Evaluator
+from rmsprop.expression.model import Model
 from rmsprop.fit.polish import offset
 from rmsprop.fit.problem import Streamed, merge, triangle
 from rmsprop.fit.statistics import Statistics, statistics

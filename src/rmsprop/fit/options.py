@@ -7,11 +7,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from rmsprop.data.source import MISSING_CHOICES
 from rmsprop.dialects import dialect as find_dialect
+from rmsprop.errors import UsageError
+from rmsprop.expression.model import LOSSES
 from rmsprop.fit import article
-from rmsprop.fit.data import MISSING_CHOICES
-from rmsprop.fit.errors import UsageError
-from rmsprop.fit.model import LOSSES
 from rmsprop.fit.scaling import SCALES
 from rmsprop.fit.train import SCHEDULES, Settings
 

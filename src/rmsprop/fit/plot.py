@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from rmsprop.fit.errors import UsageError, missing_extra
-from rmsprop.fit.evaluate import Evaluator
+from rmsprop.errors import UsageError, missing_extra
+from rmsprop.expression.evaluate import Evaluator
 
 if TYPE_CHECKING:
     from rmsprop.fit.result import FitResult

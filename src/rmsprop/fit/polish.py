@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from rmsprop.fit.errors import missing_extra
+from rmsprop.errors import missing_extra
 
 Array = NDArray[np.float64]
 Residuals = Callable[[Array], Array]

@@ -8,8 +8,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from rmsprop.fit.evaluate import Evaluator
-from rmsprop.fit.model import Model
+from rmsprop.expression.evaluate import Evaluator
+from rmsprop.expression.model import Model
 from rmsprop.fit.stream import Pieces
 
 Array = NDArray[np.float64]

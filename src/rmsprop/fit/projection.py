@@ -11,7 +11,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from rmsprop.fit.evaluate import Evaluator
+from rmsprop.expression.evaluate import Evaluator
 
 Array = NDArray[np.float64]
 

@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from rmsprop.fit.evaluate import Evaluator
-from rmsprop.fit.model import Model
+from rmsprop.expression.evaluate import Evaluator
+from rmsprop.expression.model import Model
 from rmsprop.fit.statistics import Statistics
 from rmsprop.fit.train import Run
 
@@ -86,7 +86,7 @@ class FitResult:
         Returns:
             (n,) predictions; NaN where a cell is missing.
         """
-        from rmsprop.fit.data import ArraySource, open_source
+        from rmsprop.data.source import ArraySource, open_source
 
         source = open_source(data)
         wanted = self.compiled.right_columns

@@ -10,12 +10,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from rmsprop.data.source import ArraySource, Source, available_memory, open_source
+from rmsprop.expression.evaluate import Evaluator
+from rmsprop.expression.model import Model
 from rmsprop.fit import article, start
-from rmsprop.fit.data import ArraySource, Source, available_memory, open_source
 from rmsprop.fit.errors import DivergedError, UsageError
-from rmsprop.fit.evaluate import Evaluator
 from rmsprop.fit.measure import Answer, measure
-from rmsprop.fit.model import Model
 from rmsprop.fit.options import Options
 from rmsprop.fit.polish import Polished
 from rmsprop.fit.problem import SAMPLE, InMemory, Streamed, sample

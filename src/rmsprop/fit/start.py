@@ -7,9 +7,9 @@ from collections.abc import Mapping
 import numpy as np
 from numpy.typing import NDArray
 
-from rmsprop.fit.errors import DataError, UsageError
-from rmsprop.fit.evaluate import Evaluator
-from rmsprop.fit.model import Model
+from rmsprop.errors import DataError, UsageError
+from rmsprop.expression.evaluate import Evaluator
+from rmsprop.expression.model import Model
 from rmsprop.fit.options import Options
 from rmsprop.fit.polish import cost
 from rmsprop.fit.problem import sample

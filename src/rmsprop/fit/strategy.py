@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from rmsprop.fit.evaluate import Evaluator
+from rmsprop.expression.evaluate import Evaluator
 from rmsprop.fit.polish import EVALUATIONS, Polished, cost, polish
 from rmsprop.fit.projection import Projection
 

@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from rmsprop.fit import csvfile
-from rmsprop.fit.data import CsvSource, ParquetSource, Source
-from rmsprop.fit.errors import DataError
+from rmsprop.data import csvfile
+from rmsprop.data.source import CsvSource, ParquetSource, Source
+from rmsprop.errors import DataError
 
 Array = NDArray[np.float64]
 

@@ -7,13 +7,13 @@ import sympy
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from rmsprop.fit import evaluate
-from rmsprop.fit.evaluate import Evaluator
-from rmsprop.fit.expression import FUNCTIONS, Binary, Call, Name, Negative, Number, parse
-from rmsprop.fit.model import Model
+from rmsprop.expression import evaluate
+from rmsprop.expression.evaluate import Evaluator
+from rmsprop.expression.language import FUNCTIONS, Binary, Call, Name, Negative, Number, parse
+from rmsprop.expression.model import Model
 from rmsprop.kernels import threads as kernels
-from tests.fit.symbolic import to_sympy, value
-from tests.fit.test_expression import text_of
+from tests.expression.symbolic import to_sympy, value
+from tests.expression.test_language import text_of
 from tests.tolerances import RELATIVE
 
 TOLERANCE = RELATIVE["fit, derivative"].share

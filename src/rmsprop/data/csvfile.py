@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rmsprop.fit.errors import DataError
+from rmsprop.errors import DataError
 
 if TYPE_CHECKING:
     import polars as pl

@@ -2,7 +2,7 @@
 
 import sympy
 
-from rmsprop.fit.expression import Binary, Call, Expression, Name, Negative, Number
+from rmsprop.expression.language import Binary, Call, Expression, Name, Negative, Number
 
 _FUNCTIONS = {"abs": sympy.Abs, "expm1": lambda x: sympy.exp(x) - 1, "log1p": lambda x: sympy.log(1 + x)}
 _FUNCTIONS |= {"log10": lambda x: sympy.log(x, 10), "log2": lambda x: sympy.log(x, 2)}

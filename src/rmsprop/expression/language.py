@@ -8,8 +8,8 @@ import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from rmsprop.fit.errors import ExpressionError
-from rmsprop.fit.hints import near, rewritten, unbalanced
+from rmsprop.errors import ExpressionError
+from rmsprop.expression.hints import near, rewritten, unbalanced
 
 MAX_CHARACTERS = 1_000
 MAX_NODES = 200
@@ -119,7 +119,7 @@ def parse(text: str) -> Expression:
     Binary(operator='*', left=Name(id='a'), right=Binary(operator='**', left=Name(id='x'), right=Number(value=2.0)))
     >>> parse("x.__class__")
     Traceback (most recent call last):
-    rmsprop.fit.errors.ExpressionError: cannot use an attribute (a dot) in a formula: '__class__'...
+    rmsprop.errors.ExpressionError: cannot use an attribute (a dot) in a formula: '__class__'...
     """
     try:
         return _parse(text)

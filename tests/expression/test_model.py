@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
-from rmsprop.fit.errors import UsageError
-from rmsprop.fit.model import Model
+from rmsprop.errors import UsageError
+from rmsprop.expression.model import Model
 
 
 @pytest.mark.parametrize(

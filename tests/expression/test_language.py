@@ -5,9 +5,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rmsprop.fit.errors import ExpressionError, UsageError
-from rmsprop.fit.expression import FUNCTIONS, Binary, Call, Name, Negative, Number, parse, split_model
-from rmsprop.fit.model import Model
+from rmsprop.errors import ExpressionError, UsageError
+from rmsprop.expression.language import FUNCTIONS, Binary, Call, Name, Negative, Number, parse, split_model
+from rmsprop.expression.model import Model
 
 ATTACKS = [
     "__import__('os').system('true')",

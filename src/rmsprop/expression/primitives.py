@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 if TYPE_CHECKING:
-    from rmsprop.fit.tape import Builder
+    from rmsprop.expression.tape import Builder
 
 #: Given the builder, the node, its arguments and the adjoint of the node, the adjoint's share of each argument.
 Pullback = Callable[["Builder", int, tuple[int, ...], int], tuple[int, ...]]
@@ -35,7 +35,7 @@ def _erf(*arguments: Any, **options: Any) -> Any:
     try:
         from scipy.special import erf
     except ImportError:
-        from rmsprop.fit.errors import missing_extra
+        from rmsprop.errors import missing_extra
 
         raise missing_extra("SciPy") from None
     return erf(*arguments, **options)

@@ -6,10 +6,10 @@ import math
 from collections.abc import Iterable, Sequence
 from functools import cached_property
 
-from rmsprop.fit.errors import UsageError
-from rmsprop.fit.expression import FUNCTIONS, Binary, Call, Expression, Name, Negative, Number, names, parse, split_model
-from rmsprop.fit.hints import listed, near
-from rmsprop.fit.tape import Builder
+from rmsprop.errors import UsageError
+from rmsprop.expression.hints import listed, near
+from rmsprop.expression.language import FUNCTIONS, Binary, Call, Expression, Name, Negative, Number, names, parse, split_model
+from rmsprop.expression.tape import Builder
 
 CONSTANTS = {"pi": math.pi, "e": math.e}
 LOSSES = ("mse", "mae", "huber")

@@ -8,11 +8,11 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
-from rmsprop.fit import memory
-from rmsprop.fit.model import DELTA, Model
-from rmsprop.fit.primitives import PRIMITIVES
-from rmsprop.fit.program import PIECE, Program, scalar_values
-from rmsprop.fit.tape import Depends
+from rmsprop.aligned import empty
+from rmsprop.expression.model import DELTA, Model
+from rmsprop.expression.primitives import PRIMITIVES
+from rmsprop.expression.program import PIECE, Program, scalar_values
+from rmsprop.expression.tape import Depends
 from rmsprop.kernels.threads import share
 
 Array = NDArray[np.float64]
@@ -154,7 +154,7 @@ class Evaluator:
         if known and len(known[0]) < size:
             known.clear()
         while len(known) < max(count, 1):
-            known.append(memory.empty(len(known[0]) if known else size))
+            known.append(empty(len(known[0]) if known else size))
         return known[: max(count, 1)]
 
     def _stored(self, roots: Sequence[int]) -> list[int]:
@@ -177,7 +177,7 @@ class Evaluator:
                 found.append(index)
         for index in found:
             if index not in self._memory:
-                out = memory.empty(self.n)
+                out = empty(self.n)
                 self._programs[f"store {index}", self.n > BLOCK] = Program(self.model.builder, [], [index], dots=self.n > BLOCK)
                 self._run(f"store {index}", [], [index], np.zeros(len(self.model.parameters)), [out])
                 self._memory[index] = out

@@ -38,7 +38,7 @@ def rewritten(text: str, functions: Iterable[str], reads: Callable[[str], object
         functions: names of functions.
         reads: raises a ValueError for a formula that cannot be read.
 
-    >>> from rmsprop.fit.expression import FUNCTIONS, parse
+    >>> from rmsprop.expression.language import FUNCTIONS, parse
     >>> rewritten("2x^2 + sin x", FUNCTIONS, parse)
     '2*x**2 + sin(x)'
     """

@@ -8,16 +8,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from rmsprop.fit import memory
-from rmsprop.fit.primitives import PRIMITIVES
-from rmsprop.fit.tape import Builder, Depends
+from rmsprop.aligned import aligned
+from rmsprop.expression.primitives import PRIMITIVES
+from rmsprop.expression.tape import Builder, Depends
 
 Array = NDArray[np.float64]
 
 #: Terms of a dot product: too few for a BLAS to share out among threads of its own.
 PIECE = 8_192
 # A dot product with ones takes half the time of a sum.
-_ONES = memory.aligned(np.ones(PIECE))
+_ONES = aligned(np.ones(PIECE))
 
 
 class Program:

@@ -11,9 +11,9 @@ from enum import IntFlag
 
 import numpy as np
 
-from rmsprop.fit.errors import ExpressionError
-from rmsprop.fit.expression import Binary, Call, Expression, Name, Negative, Number
-from rmsprop.fit.primitives import PRIMITIVES
+from rmsprop.errors import ExpressionError
+from rmsprop.expression.language import Binary, Call, Expression, Name, Negative, Number
+from rmsprop.expression.primitives import PRIMITIVES
 
 _BINARY = {"+": "add", "-": "sub", "*": "mul", "/": "div"}
 # Whole powers up to this one are products of squares: some ulp from pow, and several times as fast.

@@ -7,10 +7,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from rmsprop.fit.data import open_source
-from rmsprop.fit.errors import DataError, UsageError
-from rmsprop.fit.expression import parse
-from rmsprop.fit.names import usable_names
+from rmsprop.data.names import usable_names
+from rmsprop.data.source import open_source
+from rmsprop.errors import DataError, UsageError
+from rmsprop.expression.language import parse
 
 
 def read(path, content, names=("x", "y"), missing="drop"):

@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from rmsprop.fit import csvfile
-from rmsprop.fit.errors import DataError, UsageError, missing_extra
-from rmsprop.fit.memory import aligned
-from rmsprop.fit.names import usable_names
+from rmsprop.aligned import aligned
+from rmsprop.data import csvfile
+from rmsprop.data.names import usable_names
+from rmsprop.errors import DataError, UsageError, missing_extra
 
 if TYPE_CHECKING:
     import polars as pl

@@ -1,0 +1,1 @@
+"""Data sets as columns by name: arrays, frames, CSV and Parquet files."""
