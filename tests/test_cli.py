@@ -158,13 +158,13 @@ def test_ctrl_c_reports_the_best_so_far(folder):
     # Every sample is flushed by the progress hook, so that the test need not guess when the run has begun.
     code = "\n".join(
         [
-            "import sys, rmsprop.cli.fitting as fitting",
+            "import sys, rmsprop.cli.progress as progress",
             "from rmsprop.fit import train",
             "train._SAMPLES = 10**9",
-            "def update(self, epoch, epochs, loss):",
+            "def update(self, epoch, epochs, note):",
             "    if epoch == 50:",
             "        print('running', file=sys.stderr, flush=True)",
-            "fitting._Progress.update = update",
+            "progress.Progress.update = update",
             "from rmsprop.cli import main",
             "main()",
         ]

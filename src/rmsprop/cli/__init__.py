@@ -38,7 +38,7 @@ def run(arguments: list[str]) -> int:
         sys.stdout.flush()
         return code
     except KeyboardInterrupt:
-        say("stopped before the first epoch")
+        say("stopped; nothing was written")
         return INTERRUPTED
     except BrokenPipeError:
         # The reader is gone, as after `| head`; what is left in the buffer has nowhere to go.

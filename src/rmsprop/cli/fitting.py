@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -10,8 +9,9 @@ from typing import Any
 import typer
 
 from rmsprop.cli import INTERRUPTED, say
+from rmsprop.cli.progress import Progress
 from rmsprop.fit import FitResult, UsageError, fit
-from rmsprop.fit.files import check_directory, write_all
+from rmsprop.outputs import check_directory, write_all
 
 
 def run_fit(
@@ -30,11 +30,12 @@ def run_fit(
     """
     starts = parse_start(start)
     check_directory(out)
-    progress = _Progress(not quiet)
-    try:
-        result = fit(data, model, start=starts, progress=progress.update, **options)
-    finally:
-        progress.stop()
+    with Progress("RMSprop", not quiet) as bar:
+
+        def show(epoch: int, epochs: int, loss: float) -> None:
+            bar.update(epoch, epochs, f"epochs, loss {loss:.6g}")
+
+        result = fit(data, model, start=starts, progress=show, **options)
     text = result.to_json()
     if json:
         typer.echo(text)
@@ -75,36 +76,3 @@ def parse_start(text: str | None) -> dict[str, float]:
             raise UsageError(f"--start gives {name} twice")
         values[name] = value
     return values
-
-
-class _Progress:
-    """A progress bar on stderr, for people only: none where stderr is a file or a pipe."""
-
-    def __init__(self, wanted: bool) -> None:
-        self._bar: Any = None
-        self._task: Any = None
-        self._wanted = wanted and sys.stderr.isatty()
-
-    def update(self, epoch: int, epochs: int, loss: float) -> None:
-        if not self._wanted:
-            return
-        if self._bar is None:
-            from rich.console import Console
-            from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
-            self._bar = Progress(
-                TextColumn("RMSprop"),
-                BarColumn(),
-                MofNCompleteColumn(),
-                TextColumn("epochs, loss {task.fields[loss]:.6g}"),
-                TimeRemainingColumn(),
-                console=Console(stderr=True),
-                transient=True,
-            )
-            self._bar.start()
-            self._task = self._bar.add_task("", total=epochs, loss=loss)
-        self._bar.update(self._task, completed=epoch, loss=loss)
-
-    def stop(self) -> None:
-        if self._bar is not None:
-            self._bar.stop()

@@ -154,8 +154,8 @@ class FitResult:
         Args:
             path: a .png, .svg or .pdf file.
         """
-        from rmsprop.fit.files import write_all
         from rmsprop.fit.plot import draw
+        from rmsprop.outputs import write_all
 
         path = Path(path)
         write_all(path.parent, {path.name: draw(self, path.suffix.lstrip(".") or "png")})

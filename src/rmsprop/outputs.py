@@ -1,4 +1,4 @@
-"""Where the results of a fit are written."""
+"""Where the results of a command are written."""
 
 from __future__ import annotations
 
