@@ -112,6 +112,18 @@ TOLERANCES |= {
     "pair numpy": Tolerance(0, 8, "the same rule in other backends, whose compilers fuse multiplications and additions"),
 }
 
+# The rivals of the race against torch.optim in float64: sixty steps, never set back.
+_FUSED = "torch fuses multiplications and additions, each step of p is rounded once less"
+TOLERANCES |= {
+    "race, sgd": Tolerance(0, 4, _FUSED),
+    "race, momentum": Tolerance(0, 4, f"{_FUSED}; the buffer has the same bits"),
+    "race, nesterov": Tolerance(0, 4, f"{_FUSED}; the buffer has the same bits"),
+    "race, adagrad": Tolerance(3, 4, f"{_FUSED}, as is the sum"),
+    "race, adadelta": Tolerance(12, 4, f"{_FUSED}; the mean of Δ² carries twice the error of each Δ"),
+    "race, adam": Tolerance(4, 4, f"{_FUSED}; m moves by (g - m)·(1 - β₁)"),
+    "race, rmsprop": Tolerance(4, 4, _TORCH),
+}
+
 
 class Relative(NamedTuple):
     """How far a result may be from what it is compared with, as a share of it."""
