@@ -162,6 +162,13 @@ RELATIVE |= {
     ),
 }
 
+# The race.
+RELATIVE |= {
+    "race, gradient": Relative(
+        1e-12, "some thirty operations, of which parts may cancel: a share of the largest of loss and slopes"
+    ),
+}
+
 
 class Upstream(NamedTuple):
     """How far `rmsprop.torch` may be from a live upstream over 10⁶ hostile elements and 100 steps: see upstream/compare.py."""

@@ -21,6 +21,8 @@ from rmsprop.rule import Rule, checked
 Array = NDArray[np.float64]
 State = dict[str, Array]
 
+_ARTICLE = find_dialect("article")
+
 
 class Rival(Protocol):
     """What takes steps.
@@ -222,7 +224,7 @@ class RMSprop:
     """
 
     name: str = "rmsprop"
-    rule: Rule = find_dialect("article")
+    rule: Rule = _ARTICLE
 
     @property
     def lr(self) -> float | None:

@@ -1,0 +1,74 @@
+"""Losses on real data: 150 irises that Fisher published in 1936, their petals' length and width in cm.
+
+Source: Fisher (1936), "The use of multiple measurements in taxonomic problems", https://doi.org/10.1111/j.1469-1809.1936.tb02137.x;
+the numbers are those of scikit-learn's `load_iris`.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+from importlib.resources import files
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rmsprop.race.problem import Problem, problem
+
+Array = NDArray[np.float64]
+
+
+@cache
+def _columns() -> tuple[Array, Array, Array]:
+    """Return the petals' lengths and widths, each in standard deviations from its mean, and 1 for each virginica."""
+    text = files("rmsprop.race").joinpath("iris.csv").read_text(encoding="ascii")
+    length, width, virginica = np.loadtxt(text.splitlines()[1:], delimiter=",", unpack=True)
+    return (length - length.mean()) / length.std(), (width - width.mean()) / width.std(), virginica
+
+
+def logistic() -> Problem:
+    """Return logistic regression of the species on the petal's length: (1/n) Σ log(1 + e^s) - t·s with s = w·x + b."""
+    x, _, t = _columns()
+
+    def function(points: Array) -> tuple[Array, Array]:
+        with np.errstate(all="ignore"):
+            s = points[..., :1] * x + points[..., 1:]
+            # e^-|s| cannot overflow.
+            small = np.exp(-np.abs(s))
+            loss = (np.maximum(s, 0) + np.log1p(small) - t * s).mean(axis=-1)
+            error = np.where(s >= 0, 1, small) / (1 + small) - t
+            return loss, np.stack([(error * x).mean(axis=-1), error.mean(axis=-1)], axis=-1)
+
+    return problem(
+        "logistic",
+        "mean of log(1 + exp(s)) - t*s, s = w*x + b",
+        "Logistic regression on 150 irises: is it a virginica, by the length of its petals?",
+        ("w", "b"),
+        function,
+        (0.0, 0.0),
+        (-2.0, 22.0, -16.0, 4.0),
+        minima=[(15.83814665411051, -9.951387039158998)],
+    )
+
+
+def network() -> Problem:
+    """Return a network of one hidden unit from a petal's length to its width: (1/n) Σ (v·tanh(w·x) - y)²."""
+    x, y, _ = _columns()
+
+    def function(points: Array) -> tuple[Array, Array]:
+        with np.errstate(all="ignore"):
+            v = points[..., 1:]
+            hidden = np.tanh(points[..., :1] * x)
+            error = v * hidden - y
+            by_w = 2 * (error * v * (1 - hidden * hidden) * x).mean(axis=-1)
+            return (error * error).mean(axis=-1), np.stack([by_w, 2 * (error * hidden).mean(axis=-1)], axis=-1)
+
+    return problem(
+        "network",
+        "mean of (v*tanh(w*x) - y)**2",
+        "A neural network of two weights on 150 irises, from the petal's length to its width: two equal minima, a saddle between.",
+        ("w", "v"),
+        function,
+        (-1.6, 1.2),
+        (-3.0, 3.0, -3.0, 3.0),
+        minima=[(0.6164807478790678, 1.859415514394186), (-0.6164807478790678, -1.859415514394186)],
+    )
