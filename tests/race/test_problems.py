@@ -27,7 +27,7 @@ EXACT = {
     "ravine": lambda x, y: x * x / 2 + 50 * (y - mpmath.sin(x)) ** 2,
     "plateau": lambda x, y: 1 - mpmath.exp(-(x * x + y * y) / 2),
     "cliff": lambda x, y: (x + 1) ** 2 / 10 + y * y / 2 + 10 / (1 + mpmath.exp(-20 * (x - 1))),
-    "abs": lambda x, y: abs(x) + 4 * abs(y),
+    "abs": lambda x, y: abs(x + y / 3) + abs(2 * y - 2 * x / 3),
 }
 
 

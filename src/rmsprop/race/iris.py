@@ -25,18 +25,25 @@ def _columns() -> tuple[Array, Array, Array]:
     return (length - length.mean()) / length.std(), (width - width.mean()) / width.std(), virginica
 
 
+def _distinct(x: Array, y: Array) -> tuple[Array, Array, Array]:
+    """Return the distinct pairs of two columns, and which share of the rows each of them is."""
+    pairs, counts = np.unique(np.stack([x, y]), axis=1, return_counts=True)
+    return pairs[0], pairs[1], counts / len(x)
+
+
 def logistic() -> Problem:
     """Return logistic regression of the species on the petal's length: (1/n) Σ log(1 + e^s) - t·s with s = w·x + b."""
-    x, _, t = _columns()
+    length, _, virginica = _columns()
+    x, t, share = _distinct(length, virginica)
 
     def function(points: Array) -> tuple[Array, Array]:
         with np.errstate(all="ignore"):
             s = points[..., :1] * x + points[..., 1:]
             # e^-|s| cannot overflow.
             small = np.exp(-np.abs(s))
-            loss = (np.maximum(s, 0) + np.log1p(small) - t * s).mean(axis=-1)
+            loss = np.maximum(s, 0) + np.log1p(small) - t * s
             error = np.where(s >= 0, 1, small) / (1 + small) - t
-            return loss, np.stack([(error * x).mean(axis=-1), error.mean(axis=-1)], axis=-1)
+            return loss @ share, np.stack([error @ (x * share), error @ share], axis=-1)
 
     return problem(
         "logistic",
@@ -52,15 +59,16 @@ def logistic() -> Problem:
 
 def network() -> Problem:
     """Return a network of one hidden unit from a petal's length to its width: (1/n) Σ (v·tanh(w·x) - y)²."""
-    x, y, _ = _columns()
+    length, width, _ = _columns()
+    x, y, share = _distinct(length, width)
 
     def function(points: Array) -> tuple[Array, Array]:
         with np.errstate(all="ignore"):
             v = points[..., 1:]
             hidden = np.tanh(points[..., :1] * x)
             error = v * hidden - y
-            by_w = 2 * (error * v * (1 - hidden * hidden) * x).mean(axis=-1)
-            return (error * error).mean(axis=-1), np.stack([by_w, 2 * (error * hidden).mean(axis=-1)], axis=-1)
+            by_w = (error * v * (1 - hidden * hidden)) @ (2 * x * share)
+            return (error * error) @ share, np.stack([by_w, (error * hidden) @ (2 * share)], axis=-1)
 
     return problem(
         "network",

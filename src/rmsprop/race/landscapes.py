@@ -120,8 +120,8 @@ _FORMULAS = (
     ),
     _Formula(
         "abs",
-        "abs(x) + 4*abs(y)",
-        "The slope has one size up to the minimum: a constant step never comes to rest.",
+        "abs(x + y/3) + 2*abs(y - x/3)",
+        "The slope keeps its size up to the kink: a step of constant length never comes to rest.",
         (-2.5, 1.5), (-3.0, 3.0, -2.2, 2.2), ((0.0, 0.0),),
     ),
 )  # fmt: skip
