@@ -3,9 +3,9 @@
     python benchmarks/race.py
 
 A step is one update of one run's two parameters with everything that it needs: loss, gradient, noise, and whether it has arrived;
-those of runs that have left the finite numbers are not counted. The race is that of `rmsprop race`: seven rivals, first 25 learning
-rates and 5 seeds each, then 11 seeds each. First the many runs at once must be the same to the last bit as each run by itself, whose
-speed is what a plain loop over one run reaches.
+those of runs that have left the finite numbers are not counted. The race is that of `rmsprop race`: seven rivals, at first with 25
+learning rates and 5 seeds each, then with 11 seeds each. Before it is timed, the many runs at once must be the same to the last bit
+as each run by itself; the last column is what a plain loop over one run reaches.
 """
 
 import time
@@ -21,6 +21,12 @@ from timing import machine
 
 RIVALS = [rival(name) for name in rival_names()]
 STEPS = 2_000
+CASES = [
+    ("rosenbrock", Noise()),
+    ("rosenbrock", Noise("gaussian", 0.1)),
+    ("quadratic", Noise()),
+    ("logistic", Noise()),
+]
 
 
 def alone(name: str, problem, lr: float) -> tuple[np.ndarray, float]:

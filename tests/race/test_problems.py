@@ -158,6 +158,14 @@ def test_formula_that_is_not_finite_everywhere_begins_where_it_is():
     assert problem.minima[0] == pytest.approx((np.exp(-1), 1), abs=1e-5)
 
 
+def test_formula_begins_where_it_is_told_and_its_target_counts_from_there():
+    problem = of_formula("x**4 + y**4", (10.0, 1.0))
+    assert problem.start == (10.0, 1.0)
+    assert problem.target == pytest.approx(10.001, rel=1e-6)
+    with pytest.raises(UsageError, match=r"has no slope at \(0.0, 0.0\)"):
+        of_formula("x**4 + y**4", (0.0, 0.0))
+
+
 @pytest.mark.parametrize("text", ATTACKS, ids=lambda text: repr(text[:20]))
 def test_attack_is_refused(text):
     with pytest.raises(UsageError) as refusal:
@@ -172,8 +180,8 @@ def test_attack_is_refused(text):
         ("2 + 2", "has none"),
         ("x*y*z", "has x, y, z"),
         ("9**9**9 + x*y", "comes to"),
-        ("x + 0*y*0 - x", "no point was found"),
-        ("log(-x**2 - y**2)", "no point was found"),
+        ("x + 0*y*0 - x", "not finite or has no slope at any"),
+        ("log(-x**2 - y**2)", "not finite or has no slope at any"),
         ("x^2 + y^2", r"write 'x\*\*2 \+ y\*\*2'"),
     ],
 )
@@ -245,6 +253,8 @@ def test_another_start_is_checked():
         landscape("rastrigin").starting((0.0, 0.0), target=-1.0)
     with pytest.raises(UsageError, match="the loss is inf"):
         problem.starting((1e200, 0.0))
+    with pytest.raises(UsageError, match="target must be a finite loss, got nan"):
+        problem.starting(target=float("nan"))
 
 
 def test_unknown_landscape_is_answered_with_the_nearest():

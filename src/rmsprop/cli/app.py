@@ -29,7 +29,7 @@ def _version(wanted: bool) -> None:
 def root(
     version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")] = False,
 ) -> None:
-    """RMSprop in every dialect: a fit of models to data, and optimizer state moved between frameworks."""
+    """RMSprop in every dialect: a fit of models to data, a race of optimizers, and optimizer state moved between frameworks."""
 
 
 @app.command("fit", no_args_is_help=False)
@@ -82,6 +82,53 @@ def fit_command(
         "recipe": recipe, "missing": missing, "memory": memory,
     }  # fmt: skip
     return run_fit(data, model, start, options, out, json=json, quiet=quiet)
+
+
+@app.command("race", no_args_is_help=False)
+def race_command(
+    landscape: Annotated[
+        str | None,
+        typer.Argument(metavar="LANDSCAPE", help="A name of --list, or a formula of two names [ravine].", show_default=False),
+    ] = None,
+    against: Annotated[str | None, typer.Option(help="Optimizers, such as adam,sgd, or none [all].")] = None,
+    dialect: Annotated[str, typer.Option(help="Of RMSprop; several run side by side, such as article,tf1.")] = "article",
+    noise: Annotated[
+        str, typer.Option(help="On the gradients: gaussian, multiplicative, mask or outliers; such as gaussian=0.1.")
+    ] = "none",
+    steps: Annotated[int, typer.Option(help="Steps of each run.")] = 2_000,
+    seeds: Annotated[int, typer.Option(help="Runs of each optimizer.")] = 11,
+    lr: Annotated[
+        str | None, typer.Option(help="Learning rates, such as 0.01 or adam=0.1,sgd=0.01 [each chooses its own].")
+    ] = None,
+    budget: Annotated[int, typer.Option(help="Learning rates that each optimizer tries.")] = 25,
+    schedule: Annotated[
+        str, typer.Option(help="Of all learning rates: constant, cosine, linear, exponential or step.")
+    ] = "constant",
+    start: Annotated[str | None, typer.Option(help="Where to begin, such as 1,2 or x=1,y=2.")] = None,
+    target: Annotated[float | None, typer.Option(help="The loss to reach [99.9 % of the way down].")] = None,
+    data: Annotated[str | None, typer.Option(help="CSV or Parquet file, for --model.")] = None,
+    model: Annotated[str | None, typer.Option(help="Race on the loss of a model, such as 'y = a*exp(-b*x)'.")] = None,
+    over: Annotated[str | None, typer.Option(help="Its two parameters; others are held at their fit, or at --start.")] = None,
+    seed: Annotated[int, typer.Option(help="The first of the seeds.")] = 0,
+    out: Annotated[Path, typer.Option(help="Directory for race.json, race.png, race.html and race.gif.")] = Path("race"),
+    json: Annotated[bool, typer.Option("--json", help="Print one JSON object instead of the table.")] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print no table and no progress; write the files.")] = False,
+    list_: Annotated[bool, typer.Option("--list", help="List landscapes, optimizers and noise.")] = False,
+) -> None:
+    """Race RMSprop against its rivals on a landscape; write race.json, race.png, race.html and race.gif.
+
+    Example: rmsprop race "(1-x)**2 + 100*(y-x**2)**2" --against adam,adagrad --noise gaussian=0.1
+    """
+    from rmsprop.cli.racing import listing, run_race
+
+    if list_:
+        typer.echo(listing())
+        return
+    options = {
+        "against": against, "dialect": dialect, "noise": noise, "steps": steps, "seeds": seeds, "lr": lr, "budget": budget,
+        "schedule": schedule, "start": start, "target": target, "seed": seed,
+    }  # fmt: skip
+    run_race(landscape, data, model, over, options, out, json=json, quiet=quiet)
 
 
 @app.command("dialects")

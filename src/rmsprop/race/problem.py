@@ -66,8 +66,11 @@ class Problem:
         """Return the same landscape with another start or target, checked.
 
         Raises:
-            UsageError: the loss or its gradient is not finite at the start, the gradient is 0 there, or the start has arrived.
+            UsageError: the target is not finite; or at the start the loss or its gradient is not, the gradient is 0, or the loss
+                is at the target.
         """
+        if target is not None and not np.isfinite(target):
+            raise UsageError(f"target must be a finite loss, got {target!r}")
         changed = replace(self, start=start or self.start, target=self.target if target is None else target)
         if start is not None:
             changed = replace(changed, window=_around(self.window, [start]))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from itertools import product
 
 import numpy as np
@@ -67,8 +67,12 @@ def compiled(text: str) -> tuple[tuple[str, str], Function]:
     return (first, second), function
 
 
-def of_formula(text: str) -> Problem:
+def of_formula(text: str, start: Point | None = None) -> Problem:
     """Return the landscape of a formula, with a start, and a target from the lowest loss that is found.
+
+    Args:
+        text: the formula.
+        start: where to begin; by default the first of some places where it is finite and has a slope.
 
     Raises:
         UsageError: it cannot be read, or no place to begin was found.
@@ -79,7 +83,7 @@ def of_formula(text: str) -> Problem:
         (('a', 'b'), [1.0, -2.0])
     """
     names, function = compiled(text)
-    start = _beginning(function, _STARTS, text)
+    start = _beginning(function, _STARTS if start is None else [start], text)
     return _searched(text.strip(), "Your own formula.", names, function, start, _WINDOW)
 
 
@@ -114,7 +118,7 @@ def of_model(
     reach = [abs(value) or 1.0 for value in centre]
     window = (centre[0] - 1.5 * reach[0], centre[0] + 1.5 * reach[0], centre[1] - 1.5 * reach[1], centre[1] + 1.5 * reach[1])
     around = [(centre[0] + a * reach[0], centre[1] + b * reach[1]) for a, b in product((-1.0, 1.0, 0.5, -0.5), (0.8, -0.8, 0.4))]
-    start = start or _beginning(function, around, model.text)
+    start = _beginning(function, around if start is None else [start], model.text)
     held = [f"{name} = {values[name]:.6g}" for name in model.parameters if name not in over]
     story = "The mean square of the residuals" + (f"; held: {', '.join(held)}." if held else ".")
     return _searched(model.text, story, over, function, start, window, centre)
@@ -172,13 +176,14 @@ def _searched(
     return problem("custom", title, story, names, function, start, window, minima=[place], lowest=loss)
 
 
-def _beginning(function: Function, candidates: tuple[Point, ...] | list[Point], text: str) -> Point:
+def _beginning(function: Function, candidates: Sequence[Point], text: str) -> Point:
     """Return the first point that a run can begin from: loss and gradient finite, the gradient not 0."""
     points = np.array(candidates, dtype=np.float64)
     loss, gradient = function(points)
     good = np.isfinite(loss) & np.isfinite(gradient).all(axis=-1) & (gradient != 0).any(axis=-1)
     if not good.any():
-        raise UsageError(f"no point was found where {_short(text)} is finite and has a slope; give one with --start")
+        where = f"at {candidates[0]}" if len(candidates) == 1 else "at any of the points that were tried"
+        raise UsageError(f"{_short(text)} is not finite or has no slope {where}; give another --start")
     x, y = candidates[int(np.argmax(good))]
     return float(x), float(y)
 

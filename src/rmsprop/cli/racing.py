@@ -1,0 +1,217 @@
+"""`rmsprop race`: rivals, learning rates and starts as text, progress, printing, files."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Any
+
+import typer
+
+from rmsprop.cli import say
+from rmsprop.cli.progress import Progress
+from rmsprop.cli.text import columns
+from rmsprop.errors import DataError, UsageError
+from rmsprop.outputs import check_directory, write_all
+from rmsprop.race.landscapes import landscape, landscape_names
+from rmsprop.race.noise import noise_kinds, parse_noise
+from rmsprop.race.problem import Problem
+from rmsprop.race.report import notes, rows, to_json
+from rmsprop.race.rivals import Rival, rival, rival_names
+from rmsprop.race.style import headline
+from rmsprop.race.surface import compiled, of_formula, of_model
+from rmsprop.race.tournament import Race, Settings, race
+
+#: What is raced on where nothing is named.
+LANDSCAPE = "ravine"
+
+
+def run_race(
+    text: str | None,
+    data: str | None,
+    model: str | None,
+    over: str | None,
+    options: dict[str, Any],
+    out: Path,
+    *,
+    json: bool,
+    quiet: bool,
+) -> None:
+    """Race, print and write.
+
+    Args:
+        text: a landscape's name or a formula, None where left out.
+        data: path as given, None where left out.
+        model: as given, None where left out.
+        over: such as "a,b", None where left out.
+        options: against, dialect, noise, lr, start and target as text, and the fields of `Settings` that are numbers.
+        out: directory for race.json, race.png, race.html and race.gif.
+        json: print the JSON object, alone, on stdout.
+        quiet: print nothing on stdout but with json.
+    """
+    rivals = parse_rivals(options.pop("against"), options.pop("dialect"))
+    settings = Settings(lr=parse_lr(options.pop("lr")), noise=parse_noise(options.pop("noise")), **_rest(options))
+    check_directory(out)
+    problem = _problem(text, data, model, over, options)
+    with Progress("race", not quiet) as bar:
+        began = time.perf_counter()
+        done = race(problem, rivals, settings, bar.update)
+        took = time.perf_counter() - began
+        files = _files(done, bar)
+    if json:
+        typer.echo(files["race.json"].decode().rstrip("\n"))
+    elif not quiet:
+        typer.echo(_text(done))
+    paths = write_all(out, files)
+    if not quiet:
+        say(f"{done.taken:,} steps in {took:.2f} s; wrote {', '.join(map(str, paths))}")
+
+
+def listing() -> str:
+    """Return what there is to race on and with."""
+    lines = ["landscapes (or a formula of two names, or --data with --model):"]
+    lines += columns([("  " + name, landscape(name).title) for name in landscape_names()])
+    lines += ["", "optimizers: " + ", ".join(rival_names()), "noise: " + ", ".join(noise_kinds())]
+    return "\n".join([*lines, "dialects of rmsprop: see `rmsprop dialects`"])
+
+
+def parse_rivals(against: str | None, dialects: str) -> list[Rival]:
+    """Return RMSprop in each dialect, and those that it races against.
+
+    >>> [one.name for one in parse_rivals("adam", "article,tf1")]
+    ['rmsprop', 'rmsprop tf1', 'adam']
+    """
+    known = [name for name in rival_names() if name != "rmsprop"]
+    named = known if against is None else [] if against.strip() == "none" else _names(against, "--against")
+    found = [rival("rmsprop", name) for name in _names(dialects, "--dialect")]
+    return [*found, *(rival(name) for name in named if name != "rmsprop")]
+
+
+def parse_lr(text: str | None) -> dict[str, float]:
+    """Return learning rates by rival from text; "" stands for all that are not named.
+
+    >>> parse_lr("0.01,adam=0.1")
+    {'': 0.01, 'adam': 0.1}
+    """
+    return _numbers(text, "--lr", "0.01 or adam=0.1,sgd=0.01")
+
+
+def parse_point(text: str | None, names: tuple[str, str]) -> tuple[float, float] | None:
+    """Return a start from text: two numbers, or both names with theirs.
+
+    >>> parse_point("y=2, x=1", ("x", "y")), parse_point("1,2", ("x", "y"))
+    ((1.0, 2.0), (1.0, 2.0))
+    """
+    if text is None:
+        return None
+    such = f"--start must be such as 1,2 or {names[0]}=1,{names[1]}=2"
+    if "=" not in text:
+        numbers = [_number(part) for part in text.split(",")]
+        if len(numbers) != 2 or None in numbers:
+            raise UsageError(f"{such}; got {text[:60]!r}")
+        return float(numbers[0] or 0), float(numbers[1] or 0)
+    values = _numbers(text, "--start", f"{names[0]}=1,{names[1]}=2")
+    if set(values) != set(names):
+        raise UsageError(f"{such}; got {text[:60]!r}")
+    return values[names[0]], values[names[1]]
+
+
+def _rest(options: dict[str, Any]) -> dict[str, Any]:
+    return {name: options.pop(name) for name in ("steps", "seeds", "budget", "schedule", "seed")}
+
+
+def _problem(text: str | None, data: str | None, model: str | None, over: str | None, options: dict[str, Any]) -> Problem:
+    """Return what is raced on."""
+    start, target = options["start"], options["target"]
+    if data is not None or model is not None:
+        if text is not None:
+            raise UsageError(f"give a landscape or --data with --model, not both; got {text[:60]!r} too")
+        if data is None or model is None:
+            raise UsageError("--data and --model belong together, such as: --data data.csv --model 'y = a*exp(-b*x)' --over a,b")
+        return _surface(data, model, over, start).starting(None, target)
+    if over is not None:
+        raise UsageError("--over names two parameters of a model; give --data and --model too")
+    text = LANDSCAPE if text is None else text.strip()
+    # A word is a landscape's name: no formula of two names is one word.
+    if text.replace("-", "").replace("_", "").isalpha():
+        problem = landscape(text)
+        return problem.starting(parse_point(start, problem.names), target)
+    names, _ = compiled(text)
+    return of_formula(text, parse_point(start, names)).starting(None, target)
+
+
+def _surface(data: str, text: str, over: str | None, start: str | None) -> Problem:
+    """Return the loss of a model over two parameters, the others at their given values or those of the fit."""
+    from rmsprop.data.source import available_memory, open_source
+    from rmsprop.expression.model import Model
+    from rmsprop.fit import fit
+    from rmsprop.fit.stream import too_large
+
+    source = open_source(data)
+    plain = Model(text, source.names)
+    names = _names(over, "--over") if over is not None else plain.parameters
+    if len(names) != 2:
+        have = ", ".join(plain.parameters)
+        raise UsageError(
+            f"--over must name two of the model's parameters ({have}), such as --over {','.join(plain.parameters[:2])}"
+        )
+    pair = (names[0], names[1])
+    given = _numbers(start, "--start", f"{pair[0]}=1,{pair[1]}=2") if start and "=" in start else {}
+    model = Model(text, source.names, start=given)
+    if too_large(source, len(model.used_columns), available_memory() // 2):
+        raise DataError(f"{data} is larger than half of the free memory; race on a sample of its rows")
+    held = {name: value for name, value in given.items() if name not in pair}
+    fitted = fit(source, text, start=held)
+    values = {name: parameter.value for name, parameter in fitted.parameters.items()} | held
+    if start and "=" not in start:
+        begin = parse_point(start, pair)
+    else:
+        begin = (given[pair[0]], given[pair[1]]) if set(pair) <= set(given) else None
+    return of_model(model, source.read(model.used_columns, "drop").columns, pair, values, begin)
+
+
+def _files(done: Race, bar: Progress) -> dict[str, bytes]:
+    """Return the files; all are made before any is written, so that they always belong together."""
+    from rmsprop.race.animation import animate
+    from rmsprop.race.page import page
+    from rmsprop.race.plot import draw
+
+    files = {"race.json": (to_json(done) + "\n").encode()}
+    for count, (name, make) in enumerate((("race.png", draw), ("race.html", page), ("race.gif", animate)), 1):
+        files[name] = make(done)
+        bar.update(count, 3, "pictures")
+    return files
+
+
+def _text(done: Race) -> str:
+    problem = done.problem
+    lines = [f"{problem.name}: {problem.title}", problem.story, "", *columns(rows(done)), ""]
+    return "\n".join([*lines, f"{headline(done)}.", *(f"  {note}" for note in notes(done))])
+
+
+def _names(text: str, option: str) -> list[str]:
+    names = [part.strip() for part in text.split(",")]
+    if not all(names):
+        raise UsageError(f"{option} must be names with a comma between them, got {text[:60]!r}")
+    return names
+
+
+def _numbers(text: str | None, option: str, such: str) -> dict[str, float]:
+    """Return numbers by name; one without a name by ""."""
+    values: dict[str, float] = {}
+    for part in text.split(",") if text is not None else []:
+        name, equals, number = (piece.strip() for piece in part.rpartition("="))
+        value = _number(number)
+        if value is None or bool(equals) != bool(name):
+            raise UsageError(f"{option} must be such as {such}, got {part.strip()[:60]!r}")
+        if name in values:
+            raise UsageError(f"{option} gives {name or 'one number'} twice")
+        values[name] = value
+    return values
+
+
+def _number(text: str) -> float | None:
+    try:
+        return float(text)
+    except ValueError:
+        return None

@@ -1,0 +1,151 @@
+"""What the pictures of a race share: colours, marks, heights, and which moments are shown."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rmsprop.race.problem import Problem
+from rmsprop.race.tournament import Entry, Race, quartiles
+
+Array = NDArray[np.float64]
+
+#: Points of the grid along each side of a landscape.
+GRID = 241
+#: Of a landscape, from its lowest places up: pale, so that the ways stand out.
+LAND = ("#7d858c", "#b3b9be", "#d8dbdd", "#ebedee", "#f7f7f7")
+# In windows, how far a line may lead out of the picture.
+_FAR = 100.0
+
+
+class Look(NamedTuple):
+    """How a rival is drawn; no two have the same mark, so that colours alone tell nothing apart."""
+
+    color: str
+    marker: str  # as matplotlib calls it
+    symbol: str  # as Plotly calls it
+    width: float
+
+
+# Okabe and Ito's colours, which people who see few colours tell apart too: https://jfly.uni-koeln.de/color/.
+_LOOKS = {
+    "rmsprop": Look("#d55e00", "o", "circle", 2.4),
+    "adam": Look("#0072b2", "s", "square", 1.6),
+    "sgd": Look("#444444", "x", "x", 1.6),
+    "momentum": Look("#009e73", "^", "triangle-up", 1.6),
+    "nesterov": Look("#56b4e9", "v", "triangle-down", 1.6),
+    "adagrad": Look("#cc79a7", "D", "diamond", 1.6),
+    "adadelta": Look("#e69f00", "P", "cross", 1.6),
+}
+# Of further dialects.
+_MORE = (
+    Look("#8c2d04", "*", "star", 2.4),
+    Look("#5e3c99", "p", "pentagon", 2.4),
+    Look("#a6761d", "h", "hexagon", 2.4),
+    Look("#7f0000", "8", "octagon", 2.4),
+    Look("#b2182b", "<", "triangle-left", 2.4),
+    Look("#000000", ">", "triangle-right", 2.4),
+)
+
+
+def looks(entries: Sequence[Entry]) -> dict[str, Look]:
+    """Return how each rival is drawn: the same in every race, but for dialects beyond the first few.
+
+    Args:
+        entries: the rivals.
+    """
+    found: dict[str, Look] = {}
+    dialects = sorted(entry.rival.name for entry in entries if entry.rival.name not in _LOOKS)
+    free = [*([_LOOKS["rmsprop"]] if all(entry.rival.name != "rmsprop" for entry in entries) else []), *_MORE]
+    for entry in entries:
+        name = entry.rival.name
+        found[name] = _LOOKS[name] if name in _LOOKS else free[dialects.index(name) % len(free)]
+    return found
+
+
+def unit(problem: Problem) -> float:
+    """Return how far the target lies above the lowest loss: the height that counts."""
+    return problem.target - problem.lowest if problem.target > problem.lowest else 1e-3 * (1 + abs(problem.lowest))
+
+
+def height(problem: Problem, loss: Array) -> Array:
+    """Return losses above the lowest, held to a thousandth of the target's height from below; NaN stays."""
+    with np.errstate(invalid="ignore", over="ignore"):
+        above: Array = np.maximum(loss - problem.lowest, 1e-3 * unit(problem))
+    return above
+
+
+def surface(problem: Problem) -> tuple[Array, Array, Array]:
+    """Return a grid over the window and log10(1 + height / target's height) on it, NaN where the loss is not finite.
+
+    Returns:
+        (GRID,), (GRID,) and (GRID, GRID); the first parameter goes along the last axis.
+    """
+    left, right, bottom, top = problem.window
+    x, y = np.linspace(left, right, GRID), np.linspace(bottom, top, GRID)
+    loss = problem.loss(np.stack(np.meshgrid(x, y), axis=-1))
+    with np.errstate(all="ignore"):
+        levels = np.log10(1 + np.maximum(loss - problem.lowest, 0) / unit(problem))
+    return x, y, np.where(np.isfinite(levels), levels, np.nan)
+
+
+def near(path: Array, problem: Problem) -> Array:
+    """Return a path without what is so far off that no line to it could be drawn.
+
+    Args:
+        path: (moments, 2) points.
+        problem: whose window to go by.
+
+    Returns:
+        The path, NaN in the place of points beyond a hundred windows.
+    """
+    left, right, bottom, top = problem.window
+    middle, size = np.array([left + right, bottom + top]) / 2, np.array([right - left, top - bottom])
+    with np.errstate(invalid="ignore"):
+        return np.where((np.abs(path - middle) <= _FAR * size).all(axis=1, keepdims=True), path, np.nan)
+
+
+def shown_moments(race: Race, most: int) -> NDArray[np.int64]:
+    """Return places in `race.times` to show, the more of the early ones; what comes after the last arrival is cut short.
+
+    Args:
+        race: the race.
+        most: how many, at most.
+    """
+    last = len(race.times) - 1
+    arrivals = [quartiles(entry.steps)[1] for entry in race.entries]
+    if arrivals and np.isfinite(arrivals).all():
+        last = min(last, max(5, int(np.searchsorted(race.times, 1.3 * max(arrivals)))))
+    chosen = np.concatenate([[0], np.geomspace(1, last, most - 1)]) if last else np.zeros(1)
+    return np.unique(chosen.round().astype(np.int64))
+
+
+def verdict(entry: Entry) -> str:
+    """Return how a rival did, in a few words.
+
+    Example:
+        >>> from types import SimpleNamespace
+        >>> verdict(SimpleNamespace(steps=np.array([3.0, 4.0, np.inf]), arrived=2, diverged=np.array([False, False, True])))
+        '4 steps'
+    """
+    middle = quartiles(entry.steps)[1]
+    if np.isfinite(middle):
+        return f"{middle:,.0f} step{'s' * (middle != 1)}"
+    if entry.arrived:
+        return f"{entry.arrived} of {len(entry.steps)} arrived"
+    return "diverged" if entry.diverged.all() else "did not arrive"
+
+
+def headline(race: Race) -> str:
+    """Return who won, in a sentence."""
+    first = race.entries[0]
+    if all(entry.diverged.all() for entry in race.entries):
+        return "all diverged"
+    if not np.isfinite(quartiles(first.steps)[1]):
+        return f"none arrived for good; {first.rival.name} got lowest"
+    if len(race.entries) == 1:
+        return f"{first.rival.name} arrives after {verdict(first)}"
+    return f"{first.rival.name} is first, after {verdict(first)}"
