@@ -12,6 +12,7 @@ from rmsprop.cli import say
 from rmsprop.cli.progress import Progress
 from rmsprop.cli.text import columns
 from rmsprop.errors import DataError, UsageError
+from rmsprop.expression.hints import listed
 from rmsprop.outputs import check_directory, write_all
 from rmsprop.race.landscapes import landscape, landscape_names
 from rmsprop.race.noise import noise_kinds, parse_noise
@@ -151,10 +152,8 @@ def _surface(data: str, text: str, over: str | None, start: str | None) -> Probl
     plain = Model(text, source.names)
     names = _names(over, "--over") if over is not None else plain.parameters
     if len(names) != 2:
-        have = ", ".join(plain.parameters)
-        raise UsageError(
-            f"--over must name two of the model's parameters ({have}), such as --over {','.join(plain.parameters[:2])}"
-        )
+        every, some = listed(plain.parameters), ",".join(plain.parameters[:2])
+        raise UsageError(f"--over must name two of the model's parameters {every}, such as --over {some}")
     pair = (names[0], names[1])
     given = _numbers(start, "--start", f"{pair[0]}=1,{pair[1]}=2") if start and "=" in start else {}
     model = Model(text, source.names, start=given)

@@ -10,7 +10,7 @@ import numpy as np
 
 from rmsprop.errors import missing_extra
 from rmsprop.race.plot import halo, landscape, new_figure, order, plain
-from rmsprop.race.style import LAND, looks, near, shown_moments, verdict
+from rmsprop.race.style import DASHES, LAND, looks, near, shown_moments, verdict
 from rmsprop.race.tournament import Race
 
 _FRAMES = 72
@@ -56,13 +56,14 @@ def frames(race: Race) -> list[Any]:
     for entry in race.entries:
         look = looked[entry.rival.name]
         label = plain(f"{entry.rival.name}, lr {entry.lr:.2g}: {verdict(entry)}")
-        (line,) = ax.plot([], [], linewidth=look.width, color=look.color, zorder=order(entry.rival.name), animated=True)
-        line.set_path_effects(halo(look.width))
+        dash = DASHES[look.dash]
+        (line,) = ax.plot([], [], dash, linewidth=look.width, color=look.color, zorder=order(entry.rival.name), animated=True)
+        line.set_path_effects(halo(look.width) if dash == "-" else [])
         style: dict[str, Any] = {"color": look.color, "markersize": 9, "zorder": order(entry.rival.name) + 2}
         if look.marker != "x":
             style |= {"markeredgecolor": "white"}
         (head,) = ax.plot([], [], look.marker, animated=True, **style)
-        ax.plot([], [], f"-{look.marker}", color=look.color, linewidth=look.width, label=label)
+        ax.plot([], [], f"{dash}{look.marker}", color=look.color, linewidth=look.width, label=label)
         lines.append((entry, line, head))
     ax.legend(fontsize=8.5, loc="best", framealpha=0.9)
     clock = figure.text(0.98, 0.955, "", fontsize=13, weight="bold", ha="right", animated=True)

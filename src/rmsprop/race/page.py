@@ -97,7 +97,7 @@ def _still(figure: Any, go: Any, race: Race) -> None:
         median = np.array([quartiles(losses)[1] for losses in entry.losses[chosen]])
         curve = height(problem, np.where(np.isfinite(median), median, np.nan))
         look = looked[entry.rival.name]
-        line = {"color": look.color, "width": look.width}
+        line = {"color": look.color, "width": look.width, "dash": look.dash}
         times = np.maximum(race.times[chosen], 1)
         name = entry.rival.name
         figure.add_trace(go.Scatter(x=times, y=_digits(curve), mode="lines", line=line, showlegend=False, name=name), 1, 2)
@@ -123,7 +123,7 @@ def _at(go: Any, race: Race, moment: int) -> list[Any]:
         path = _digits(near(entry.path, problem)[_thin(moment + 1)])
         sizes = [0] * (len(path) - 1) + [11]
         marker: dict[str, Any] = {"symbol": look.symbol, "color": look.color, "size": sizes, "line": {"color": "white", "width": 1}}
-        line = {"color": look.color, "width": look.width}
+        line = {"color": look.color, "width": look.width, "dash": look.dash}
         label = f"{name}, lr {entry.lr:.2g}"
         traces.append(
             go.Scatter(x=path[:, 0], y=path[:, 1], mode="lines+markers", line=line, marker=marker, name=label, legendgroup=name)

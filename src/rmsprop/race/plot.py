@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rmsprop.errors import missing_extra
-from rmsprop.race.style import LAND, Look, headline, height, looks, near, surface, unit, verdict
+from rmsprop.race.style import DASHES, LAND, Look, headline, height, looks, near, surface, unit, verdict
 from rmsprop.race.tournament import Race, quartiles
 
 Array = NDArray[np.float64]
@@ -122,9 +122,10 @@ def _paths(ax: Any, race: Race, looked: dict[str, Look]) -> None:
             style |= {"markeredgecolor": "white", "markeredgewidth": 0.6}
         marks = _marks(entry.path, race)
         path = near(entry.path, race.problem)
-        ax.plot(*path.T, linewidth=look.width, path_effects=halo(look.width), **style)
+        dash = DASHES[look.dash]
+        ax.plot(*path.T, dash, linewidth=look.width, path_effects=halo(look.width) if dash == "-" else [], **style)
         ax.plot(*path[marks].T, look.marker, markersize=6.5, **style)
-        ax.plot([], [], f"-{look.marker}", linewidth=look.width, markersize=7, label=plain(label), **style)
+        ax.plot([], [], f"{dash}{look.marker}", linewidth=look.width, markersize=7, label=plain(label), **style)
     ax.legend(fontsize=8.5, loc="best", framealpha=0.9, title="the first run of each; steps of the median run", title_fontsize=8.5)
 
 
@@ -151,7 +152,7 @@ def _losses(ax: Any, race: Race, looked: dict[str, Look]) -> None:
         low, middle, high = (height(problem, ordered[:, min(runs - 1, int(np.ceil(q * runs)) - 1)]) for q in (0.25, 0.5, 0.75))
         times = race.times
         shown = np.isfinite(middle) & (times > 0)
-        ax.plot(times[shown], middle[shown], color=look.color, linewidth=look.width, zorder=order(name))
+        ax.plot(times[shown], middle[shown], DASHES[look.dash], color=look.color, linewidth=look.width, zorder=order(name))
         ax.fill_between(
             times[1:], low[1:], np.where(np.isfinite(high), high, np.nan)[1:], color=look.color, alpha=0.15, linewidth=0
         )
@@ -189,10 +190,10 @@ def _scale(ax: Any, race: Race) -> None:
     ax.set_yscale("log")
     ax.set_ylim(0.7e-3 * unit(problem), max(30 * first, 30 * unit(problem)))
     ax.axhline(unit(problem), color=_INK, linewidth=1, linestyle="dashed", zorder=1)
-    ax.annotate("target", (1, unit(problem)), (-4, 3), xycoords=ax.get_yaxis_transform(), textcoords="offset points",
-                fontsize=8, ha="right", color=_INK)  # fmt: skip
-    ax.annotate("a thousandth of that, and less", (0, 1e-3 * unit(problem)), (4, 4), xycoords=ax.get_yaxis_transform(),
-                textcoords="offset points", fontsize=7, color=_FAINT)  # fmt: skip
+    side = ax.get_yaxis_transform()
+    for text, level, size in (("target", unit(problem), 8), ("a thousandth of that, and less", 1e-3 * unit(problem), 7)):
+        near_axis: dict[str, Any] = {"xycoords": side, "textcoords": "offset points", "bbox": _label(), "zorder": 9}
+        ax.annotate(text, (0, level), (5, 4), fontsize=size, color=_INK, **near_axis)
     ax.set_ylabel("loss" if problem.lowest == 0 else f"loss above {problem.lowest:.4g}", fontsize=9)
     ax.tick_params(labelsize=8)
     ax.grid(axis="y", color=_FAINT, linewidth=0.4, alpha=0.4)

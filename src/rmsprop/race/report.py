@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from rmsprop.race.rivals import RMSprop
 from rmsprop.race.tournament import Entry, Race, quartiles
+from rmsprop.state import axes_of
 
 Array = NDArray[np.float64]
 
@@ -125,10 +126,14 @@ def _counted(count: int, what: str) -> str:
 
 def _told(entry: Entry) -> dict[str, Any]:
     rival = entry.rival
-    hyper = asdict(rival.rule) if isinstance(rival, RMSprop) else asdict(rival)  # type: ignore[call-overload]  # a dataclass, all
+    if isinstance(rival, RMSprop):
+        hyper = axes_of(rival.rule)
+    else:
+        given = asdict(rival)  # type: ignore[call-overload]  # each of them is a dataclass
+        hyper = {name: value for name, value in given.items() if name not in ("name", "lr")}
     return {
         "name": rival.name,
-        "hyper": {name: value for name, value in hyper.items() if name not in ("name", "lr")},
+        "hyper": hyper,
         "lr": entry.lr,
         "lr_chosen": entry.edge is not None,
         "edge": entry.edge or None,

@@ -22,32 +22,36 @@ _FAR = 100.0
 
 
 class Look(NamedTuple):
-    """How a rival is drawn; no two have the same mark, so that colours alone tell nothing apart."""
+    """How a rival is drawn; no two of a race have the same mark, so that colours alone tell nothing apart."""
 
     color: str
     marker: str  # as matplotlib calls it
     symbol: str  # as Plotly calls it
-    width: float
+    width: float = 1.6
+    dash: str = "solid"  # as Plotly calls it
 
+
+#: Of a line, from Plotly's name to matplotlib's.
+DASHES = {"solid": "-", "dash": "--", "dot": ":", "dashdot": "-."}
 
 # Okabe and Ito's colours, which people who see few colours tell apart too: https://jfly.uni-koeln.de/color/.
 _LOOKS = {
     "rmsprop": Look("#d55e00", "o", "circle", 2.4),
-    "adam": Look("#0072b2", "s", "square", 1.6),
-    "sgd": Look("#444444", "x", "x", 1.6),
-    "momentum": Look("#009e73", "^", "triangle-up", 1.6),
-    "nesterov": Look("#56b4e9", "v", "triangle-down", 1.6),
-    "adagrad": Look("#cc79a7", "D", "diamond", 1.6),
-    "adadelta": Look("#e69f00", "P", "cross", 1.6),
+    "adam": Look("#0072b2", "s", "square"),
+    "sgd": Look("#444444", "x", "x"),
+    "momentum": Look("#009e73", "^", "triangle-up"),
+    "nesterov": Look("#56b4e9", "v", "triangle-down"),
+    "adagrad": Look("#cc79a7", "D", "diamond"),
+    "adadelta": Look("#e69f00", "P", "cross"),
 }
-# Of further dialects.
+# Of further dialects, in part Tol's muted colours, https://sronpersonalpages.nl/~pault/; dashed, as dialects often go the same way.
 _MORE = (
-    Look("#8c2d04", "*", "star", 2.4),
-    Look("#5e3c99", "p", "pentagon", 2.4),
-    Look("#a6761d", "h", "hexagon", 2.4),
-    Look("#7f0000", "8", "octagon", 2.4),
-    Look("#b2182b", "<", "triangle-left", 2.4),
-    Look("#000000", ">", "triangle-right", 2.4),
+    Look("#332288", "*", "star", 2.0, "dash"),
+    Look("#882255", "p", "pentagon", 2.0, "dot"),
+    Look("#117733", "h", "hexagon", 2.0, "dashdot"),
+    Look("#000000", "8", "octagon", 2.0, "dot"),
+    Look("#999933", "<", "triangle-left", 2.0, "dash"),
+    Look("#661100", ">", "triangle-right", 2.0, "dashdot"),
 )
 
 

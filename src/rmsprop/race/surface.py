@@ -84,7 +84,8 @@ def of_formula(text: str, start: Point | None = None) -> Problem:
     """
     names, function = compiled(text)
     start = _beginning(function, _STARTS if start is None else [start], text)
-    return _searched(text.strip(), "Your own formula.", names, function, start, _WINDOW)
+    story = f"The lowest loss was looked for around the start, and where {names[0]} and {names[1]} are from -3 to 3."
+    return _searched("your formula", text.strip(), story, names, function, start, _WINDOW)
 
 
 def of_model(
@@ -121,7 +122,7 @@ def of_model(
     start = _beginning(function, around if start is None else [start], model.text)
     held = [f"{name} = {values[name]:.6g}" for name in model.parameters if name not in over]
     story = "The mean square of the residuals" + (f"; held: {', '.join(held)}." if held else ".")
-    return _searched(model.text, story, over, function, start, window, centre)
+    return _searched("your data", model.text, story, over, function, start, window, centre)
 
 
 def _residual_square(model: Model, columns: Mapping[str, Array], over: tuple[str, str], values: Mapping[str, float]) -> Function:
@@ -156,6 +157,7 @@ def _residual_square(model: Model, columns: Mapping[str, Array], over: tuple[str
 
 
 def _searched(
+    name: str,
     title: str,
     story: str,
     names: tuple[str, str],
@@ -173,7 +175,7 @@ def _searched(
         window = (
             min(left, place[0] - across), max(right, place[0] + across), min(bottom, place[1] - up), max(top, place[1] + up),
         )  # fmt: skip
-    return problem("custom", title, story, names, function, start, window, minima=[place], lowest=loss)
+    return problem(name, title, story, names, function, start, window, minima=[place], lowest=loss)
 
 
 def _beginning(function: Function, candidates: Sequence[Point], text: str) -> Point:
