@@ -152,8 +152,14 @@ def test_list_names_every_landscape(capsys):
         (["--data", "quadratic.csv"], 2, "belong together"),
         (["--model", MODEL], 2, "belong together"),
         (["--data", "quadratic.csv", "--model", MODEL], 2, "--over must name two of the model's parameters a, b, c"),
-        (["--data", "quadratic.csv", "--model", MODEL, "--over", "a,q"], 2, "got 'q'"),
+        (["--data", "quadratic.csv", "--model", MODEL, "--over", "a,q"], 2, "such as --over a,b; got 'a,q'"),
         (["--data", "quadratic.csv", "--model", "y = a*x.real + b"], 2, "an attribute"),
+        (
+            ["--data", "quadratic.csv", "--model", MODEL, "--over", "a,c", "--start", "a=1"],
+            2,
+            "gives a but not the other of a and c",
+        ),
+        (["--data", "quadratic.csv", "--model", MODEL, "--over", "a,c", "--start", "q=1"], 2, "start names 'q'"),
         (["--data", "none.csv", "--model", MODEL], 1, "none.csv does not exist"),
         (["--data", "text.csv", "--model", "y = a*x + b"], 1, "'two' is not a number"),
         (["--out", "quadratic.csv"], 2, "is a file"),
@@ -172,6 +178,16 @@ def test_errors_are_one_plain_message_and_leave_outputs_alone(folder, capsys, ar
     assert message in err
     assert "Traceback" not in err
     assert {path.name: path.read_text() for path in (folder / "race").iterdir()} == dict.fromkeys(FILES, "old")
+
+
+def test_ctrl_c_leaves_outputs_alone(folder, capsys, monkeypatch):
+    def stopped(*arguments):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("rmsprop.cli.racing.race", stopped)
+    assert run(["race"]) == 130
+    assert capsys.readouterr().err.strip() == "rmsprop: stopped; nothing was written"
+    assert not (folder / "race").exists()
 
 
 @pytest.mark.parametrize("text", ATTACKS, ids=lambda text: repr(text[:20]))

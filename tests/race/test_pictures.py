@@ -14,6 +14,7 @@ from PIL import Image
 
 from rmsprop.errors import MissingExtraError
 from rmsprop.race.animation import animate, frames
+from rmsprop.race.judge import quartiles
 from rmsprop.race.landscapes import landscape
 from rmsprop.race.noise import Noise
 from rmsprop.race.page import page
@@ -22,7 +23,7 @@ from rmsprop.race.report import HEADER, notes, rows, to_json
 from rmsprop.race.rivals import rival, rival_names
 from rmsprop.race.style import headline, looks, shown_moments, surface
 from rmsprop.race.surface import of_formula
-from rmsprop.race.tournament import Settings, quartiles, race
+from rmsprop.race.tournament import Settings, race
 
 ALL = [rival(name) for name in rival_names()]
 DIALECTS = [rival("rmsprop", name) for name in ("article", "tf1", "pytorch", "graves", "dqn", "keras", "a3c")]

@@ -151,21 +151,22 @@ def _surface(data: str, text: str, over: str | None, start: str | None) -> Probl
     source = open_source(data)
     plain = Model(text, source.names)
     names = _names(over, "--over") if over is not None else plain.parameters
-    if len(names) != 2:
-        every, some = listed(plain.parameters), ",".join(plain.parameters[:2])
-        raise UsageError(f"--over must name two of the model's parameters {every}, such as --over {some}")
+    if len(set(names)) != 2 or not set(names) <= set(plain.parameters):
+        every, some, got = listed(plain.parameters), ",".join(plain.parameters[:2]), "" if over is None else f"; got {over[:60]!r}"
+        raise UsageError(f"--over must name two of the model's parameters {every}, such as --over {some}{got}")
     pair = (names[0], names[1])
     given = _numbers(start, "--start", f"{pair[0]}=1,{pair[1]}=2") if start and "=" in start else {}
     model = Model(text, source.names, start=given)
+    both = {name: value for name, value in given.items() if name in pair}
+    if len(both) == 1:
+        raise UsageError(f"--start gives {next(iter(both))} but not the other of {pair[0]} and {pair[1]}; give both, or none")
+    plain_pair = start and "=" not in start
+    begin = parse_point(start, pair) if plain_pair else (both[pair[0]], both[pair[1]]) if both else None
     if too_large(source, len(model.used_columns), available_memory() // 2):
         raise DataError(f"{data} is larger than half of the free memory; race on a sample of its rows")
     held = {name: value for name, value in given.items() if name not in pair}
     fitted = fit(source, text, start=held)
     values = {name: parameter.value for name, parameter in fitted.parameters.items()} | held
-    if start and "=" not in start:
-        begin = parse_point(start, pair)
-    else:
-        begin = (given[pair[0]], given[pair[1]]) if set(pair) <= set(given) else None
     return of_model(model, source.read(model.used_columns, "drop").columns, pair, values, begin)
 
 

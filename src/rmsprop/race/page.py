@@ -9,9 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rmsprop.errors import missing_extra
+from rmsprop.race.judge import quartiles
 from rmsprop.race.report import notes, rows
 from rmsprop.race.style import LAND, headline, height, looks, near, shown_moments, surface, unit
-from rmsprop.race.tournament import Race, quartiles
+from rmsprop.race.tournament import Race
 
 Array = NDArray[np.float64]
 
@@ -66,7 +67,7 @@ def page(race: Race) -> bytes:
 <title>{escape(problem.name)}: a race of optimizers</title><style>{_STYLE}</style></head><body>
 <h1>{escape(problem.name)}: {escape(headline(race))}</h1>
 <p>{escape(problem.story)}</p><p><code>{escape(problem.title)}</code></p>
-<div role="img" aria-label="Each optimizer's way, and its loss by step; the table below has the numbers">{drawn}</div>
+<div role="group" aria-label="Each optimizer's way, and its loss by step; the table below has the numbers">{drawn}</div>
 <div class="scroll"><table><thead><tr>{"".join(f"<th>{escape(cell)}</th>" for cell in header)}</tr></thead>
 <tbody>{cells}</tbody></table></div>
 <ul>{"".join(f"<li>{escape(note)}</li>" for note in notes(race))}</ul>

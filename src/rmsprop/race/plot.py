@@ -9,8 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rmsprop.errors import missing_extra
+from rmsprop.race.judge import quartiles
 from rmsprop.race.style import DASHES, LAND, Look, headline, height, looks, near, surface, unit, verdict
-from rmsprop.race.tournament import Race, quartiles
+from rmsprop.race.tournament import Race
 
 Array = NDArray[np.float64]
 

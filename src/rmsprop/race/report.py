@@ -10,8 +10,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from rmsprop.race.judge import quartiles
 from rmsprop.race.rivals import RMSprop
-from rmsprop.race.tournament import Entry, Race, quartiles
+from rmsprop.race.tournament import Entry, Race
 from rmsprop.state import axes_of
 
 Array = NDArray[np.float64]

@@ -8,8 +8,9 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from rmsprop.race.judge import quartiles
 from rmsprop.race.problem import Problem
-from rmsprop.race.tournament import Entry, Race, quartiles
+from rmsprop.race.tournament import Entry, Race
 
 Array = NDArray[np.float64]
 

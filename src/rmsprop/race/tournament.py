@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from rmsprop.errors import UsageError
 from rmsprop.expression.hints import listed, near
+from rmsprop.race.judge import best_of, score
 from rmsprop.race.noise import Draws, Noise
 from rmsprop.race.play import Outcome, play
 from rmsprop.race.problem import Problem
@@ -134,18 +135,6 @@ class Race:
     extended: int
 
 
-def quartiles(values: Array) -> tuple[float, float, float]:
-    """Return the lower quartile, the median and the upper quartile, each a value of its own; NaN counts as the worst.
-
-    Example:
-        >>> quartiles(np.array([4.0, np.inf, 1.0, 2.0, 3.0]))
-        (2.0, 3.0, 4.0)
-    """
-    ordered = np.where(np.isnan(values), np.inf, values)
-    low, middle, high = np.quantile(ordered, [0.25, 0.5, 0.75], method="inverted_cdf")
-    return float(low), float(middle), float(high)
-
-
 def race(problem: Problem, rivals: Sequence[Rival], settings: Settings, progress: Progress | None = None) -> Race:
     """Run a race.
 
@@ -189,29 +178,8 @@ def race(problem: Problem, rivals: Sequence[Rival], settings: Settings, progress
         progress=_told(progress, total, "steps, racing"),
     )
     entries = [_entry(k, rival, rates, outcome, search, chosen.get(rival.name)) for k, rival in enumerate(rivals)]
-    entries.sort(key=lambda entry: (_score(entry.steps, entry.final, entry.diverged), entry.rival.name))
+    entries.sort(key=lambda entry: (score(entry.steps, entry.final, entry.diverged), entry.rival.name))
     return Race(problem, settings, tuple(entries), outcome.times, search.taken + outcome.taken, search.extended)
-
-
-def best_of(scores: Sequence[tuple[float, float]]) -> int:
-    """Return the place of the best rate: by the median of its steps and its neighbours', so that no stroke of luck is chosen.
-
-    Args:
-        scores: steps to the target and final loss of each rate, in the order of the rates.
-
-    Returns:
-        Its place; of equals by their own steps, then their own final loss, then the lower rate.
-
-    Example:
-        >>> best_of([(math.inf, 9.0), (5.0, 0.0), (math.inf, 8.0), (30.0, 0.0), (20.0, 0.0), (25.0, 0.0), (math.inf, 9.0)])
-        4
-    """
-
-    def key(place: int) -> tuple[float, tuple[float, float], int]:
-        among = sorted(steps for steps, _ in scores[max(place - 1, 0) : place + 2])
-        return among[len(among) // 2], scores[place], place
-
-    return min(range(len(scores)), key=key)
 
 
 class _Search:
@@ -233,9 +201,7 @@ class _Search:
             self.taken += outcome.taken
             self.grid = np.concatenate([added, self.grid] if below else [self.grid, added])
             for k, scores in enumerate(self.scores):
-                new = [
-                    _score(*(part[k, j] for part in (outcome.steps, outcome.final, outcome.diverged))) for j in range(len(added))
-                ]
+                new = [score(*(part[k, j] for part in (outcome.steps, outcome.final, outcome.diverged))) for j in range(len(added))]
                 scores[:] = [*new, *scores] if below else [*scores, *new]
             best = {best_of(scores) for scores in self.scores}
             at_end, at_start = len(self.grid) - 1 in best, 0 in best
@@ -276,11 +242,6 @@ def _check(rivals: Sequence[Rival], settings: Settings) -> None:
 
 def _given(rival: Rival, settings: Settings) -> float | None:
     return settings.lr.get(rival.name, settings.lr.get(""))
-
-
-def _score(steps: Array, final: Array, diverged: NDArray[np.bool_]) -> tuple[float, float]:
-    """Return what runs are judged by; less is better."""
-    return quartiles(steps)[1], quartiles(np.where(diverged, np.inf, final))[1]
 
 
 def _entry(k: int, rival: Rival, rates: Array, outcome: Outcome, search: _Search, chosen: tuple[float, str, int] | None) -> Entry:
