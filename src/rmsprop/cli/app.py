@@ -114,7 +114,7 @@ def race_command(
     json: Annotated[bool, typer.Option("--json", help="Print one JSON object instead of the table.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print no table and no progress; write the files.")] = False,
     list_: Annotated[bool, typer.Option("--list", help="List landscapes, optimizers and noise.")] = False,
-) -> None:
+) -> int:
     """Race RMSprop against its rivals on a landscape; write race.json, race.png, race.html and race.gif.
 
     Example: rmsprop race "(1-x)**2 + 100*(y-x**2)**2" --against adam,adagrad --noise gaussian=0.1
@@ -123,12 +123,12 @@ def race_command(
 
     if list_:
         typer.echo(listing())
-        return
+        return 0
     options = {
         "against": against, "dialect": dialect, "noise": noise, "steps": steps, "seeds": seeds, "lr": lr, "budget": budget,
         "schedule": schedule, "start": start, "target": target, "seed": seed,
     }  # fmt: skip
-    run_race(landscape, data, model, over, options, out, json=json, quiet=quiet)
+    return run_race(landscape, data, model, over, options, out, json=json, quiet=quiet)
 
 
 @app.command("dialects")

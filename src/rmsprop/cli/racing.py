@@ -8,7 +8,7 @@ from typing import Any
 
 import typer
 
-from rmsprop.cli import say
+from rmsprop.cli import INTERRUPTED, say
 from rmsprop.cli.progress import Progress
 from rmsprop.cli.text import columns
 from rmsprop.errors import DataError, UsageError
@@ -37,8 +37,8 @@ def run_race(
     *,
     json: bool,
     quiet: bool,
-) -> None:
-    """Race, print and write.
+) -> int:
+    """Race, print and write; return the exit code.
 
     Args:
         text: a landscape's name or a formula, None where left out.
@@ -53,12 +53,16 @@ def run_race(
     rivals = parse_rivals(options.pop("against"), options.pop("dialect"))
     settings = Settings(lr=parse_lr(options.pop("lr")), noise=parse_noise(options.pop("noise")), **_rest(options))
     check_directory(out)
-    problem = _problem(text, data, model, over, options)
-    with Progress("race", not quiet) as bar:
-        began = time.perf_counter()
-        done = race(problem, rivals, settings, bar.update)
-        took = time.perf_counter() - began
-        files = _files(done, bar)
+    try:
+        problem = _problem(text, data, model, over, options)
+        with Progress("race", not quiet) as bar:
+            began = time.perf_counter()
+            done = race(problem, rivals, settings, bar.update)
+            took = time.perf_counter() - began
+            files = _files(done, bar)
+    except KeyboardInterrupt:
+        say("stopped; nothing was written")
+        return INTERRUPTED
     if json:
         typer.echo(files["race.json"].decode().rstrip("\n"))
     elif not quiet:
@@ -66,6 +70,7 @@ def run_race(
     paths = write_all(out, files)
     if not quiet:
         say(f"{done.taken:,} steps in {took:.2f} s; wrote {', '.join(map(str, paths))}")
+    return 0
 
 
 def listing() -> str:
