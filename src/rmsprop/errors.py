@@ -27,6 +27,11 @@ class MissingExtraError(RefusedError, ImportError):
     """A library of an extra that is not installed (exit code 1)."""
 
 
-def missing_extra(library: str, extra: str = "fit") -> MissingExtraError:
-    """Return the error that names the library and the command that installs it."""
-    return MissingExtraError(f"{library} is not installed; install it with: pip install 'rmsprop[{extra}]'")
+def missing_extra(library: str, install: str = "'rmsprop[fit]'") -> MissingExtraError:
+    """Return the error that names a library and what installs it.
+
+    Args:
+        library: what is missing.
+        install: what follows `pip install`.
+    """
+    return MissingExtraError(f"{library} is not installed; install it with: pip install {install}")

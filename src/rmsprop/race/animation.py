@@ -47,7 +47,7 @@ def frames(race: Race) -> list[Any]:
     try:
         from PIL import Image
     except ImportError:
-        raise missing_extra("Pillow", "race") from None
+        raise missing_extra("Pillow", "'rmsprop[race]'") from None
     figure = new_figure(7.2, 6.4, 100)
     ax = figure.add_axes((0.08, 0.075, 0.9, 0.83))
     landscape(ax, race)

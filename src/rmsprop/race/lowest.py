@@ -38,7 +38,7 @@ def lowest(function: Function, window: tuple[float, float, float, float], also: 
     try:
         from scipy.optimize import minimize
     except ImportError:
-        raise missing_extra("SciPy", "race") from None
+        raise missing_extra("SciPy", "'rmsprop[race]'") from None
     left, right, bottom, top = window
     x, y = np.meshgrid(np.linspace(left, right, _GRID), np.linspace(bottom, top, _GRID))
     grid = np.stack([x.ravel(), y.ravel()], axis=-1)

@@ -42,7 +42,7 @@ def page(race: Race) -> bytes:
         import plotly.graph_objects as go
         from plotly.subplots import make_subplots
     except ImportError:
-        raise missing_extra("Plotly", "race") from None
+        raise missing_extra("Plotly", "'rmsprop[race]'") from None
     figure = make_subplots(
         cols=2, column_widths=[0.58, 0.42], horizontal_spacing=0.09, subplot_titles=("the first run of each", "the median loss")
     )

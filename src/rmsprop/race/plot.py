@@ -60,7 +60,7 @@ def new_figure(width: float, height: float, dpi: int) -> Any:
         from matplotlib.backends.backend_agg import FigureCanvasAgg
         from matplotlib.figure import Figure
     except ImportError:
-        raise missing_extra("matplotlib", "race") from None
+        raise missing_extra("matplotlib", "'rmsprop[race]'") from None
     figure = Figure(figsize=(width, height), dpi=dpi)
     FigureCanvasAgg(figure)
     return figure
