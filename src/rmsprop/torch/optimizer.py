@@ -9,6 +9,7 @@ from torch import Tensor
 from torch.optim import optimizer as hooks
 from torch.optim.optimizer import Optimizer, ParamsT
 
+from rmsprop.inherited import Inherited, inherited
 from rmsprop.kernels.precision import check_precision
 from rmsprop.rule import Rule
 from rmsprop.torch import saved
@@ -16,11 +17,9 @@ from rmsprop.torch.aliases import refuse_aliases
 from rmsprop.torch.options import (
     EXTRAS,
     KEYS,
-    Inherited,
     check_extras,
     check_lr,
     given,
-    inherited,
     rule_for,
     rule_of,
     spread,

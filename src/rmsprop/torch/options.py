@@ -11,6 +11,7 @@ from typing import Any
 import torch
 
 from rmsprop.dialects import dialect as _dialect
+from rmsprop.inherited import told
 from rmsprop.rule import AXES, Rule, checked, learning_rate
 
 # Axes of the rule as they are called in a group, in the order of AXES; only one has another name in PyTorch.
@@ -36,34 +37,9 @@ _MAYBE = ("foreach", "fused")
 _PHRASES = {"eps": "epsilon", "lr": "learning rate"}
 
 
-class Inherited(float):
-    """A default of `torch.optim.RMSprop`: what an argument is in PyTorch's dialect. In another, the dialect's own value counts.
-
-    Its type tells an argument that was left out from one that was given, even where a framework passes the signature's defaults on.
-    """
-
-    def __init__(self, value: float | bool) -> None:
-        """Keep the value as it is written."""
-        self.value = value
-
-    def __repr__(self) -> str:
-        """Return the value as a signature shows it."""
-        return repr(self.value)
-
-    def __reduce__(self) -> Any:
-        """Return what a copy is made of."""
-        return type(self), (self.value,)
-
-
-def inherited(value: float | bool) -> Any:
-    """Return the default of an argument that gives way to the dialect."""
-    return Inherited(value)
-
-
 def given(**arguments: Any) -> dict[str, Any]:
     """Return the arguments that were not left out, by axis; a decay of weights is told by its switch."""
-    arguments = {name: value for name, value in arguments.items() if value is not None and not isinstance(value, Inherited)}
-    return {next((axis for axis, key in KEYS.items() if key == name), name): value for name, value in arguments.items()}
+    return {next((axis for axis, key in KEYS.items() if key == name), name): value for name, value in told(arguments).items()}
 
 
 def weight_decay_form(decoupled: Any) -> str | None:
