@@ -51,7 +51,7 @@ def test_arguments(arguments, options, kind, message):
 @pytest.mark.parametrize(
     ("axes", "dtype", "message"),
     [
-        ({"eps": 1e-40}, "float32", "eps=1e-40 is 0 in float32 as XLA computes it, .* use at least 1.18e-38"),
+        ({"eps": 1e-40}, "float32", "eps=1e-40 is 0 in float32 as this backend computes it, .* use at least 1.18e-38"),
         ({"eps": 1e-40}, "bfloat16", "eps=1e-40 is 0 in float32"),
         ({"eps": 1e-320}, "float64", "eps=1e-320 is 0 in float64"),
         ({"decay": 1 - 1e-9}, "float32", "rounds to 1 in float32"),

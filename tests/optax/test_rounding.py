@@ -7,7 +7,7 @@ import optax
 import pytest
 
 import rmsprop.optax
-from rmsprop.kernels.xla import _gathered
+from rmsprop.kernels.xla import gathered
 from tests.cases import RULES, truth, ulps
 from tests.optax.harness import run
 
@@ -78,11 +78,11 @@ def test_complex_parts_are_two_real_parameters():
 
 
 @pytest.mark.parametrize("decay", [0.0, 0.5, 0.9, 0.999, 0.9999])
-def test_the_weight_gathered_so_far_is_exact_in_single_precision(decay):
+def test_the_weightgathered_so_far_is_exact_in_single_precision(decay):
     steps = np.array([0, 1, 2, 3, 5, 8, 100, 777, 4096, 31337, 2**20 + 1, 2**31 - 1])
     exact = -np.expm1(np.log(decay) * steps) if decay else np.minimum(steps, 1).astype(float)
     for given in (decay, jnp.float32(decay)):
         wanted = exact if given is decay else -np.expm1(np.log(float(given)) * steps) if decay else exact
-        got = np.asarray(jax.jit(lambda t, given=given: _gathered(given, t, jnp.float32))(jnp.asarray(steps, jnp.int32)))
+        got = np.asarray(jax.jit(lambda t, given=given: gathered(given, t, jnp.float32))(jnp.asarray(steps, jnp.int32)))
         assert got.dtype == np.float32
         assert ulps(got, wanted, wanted) <= 3

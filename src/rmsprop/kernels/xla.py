@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
-from rmsprop.kernels.precision import REAL, check_precision, floor
+from rmsprop.kernels.precision import floor
 from rmsprop.rule import Rule, bind
 
 Array = Any  # of JAX, or what it traces
@@ -50,26 +50,6 @@ class Moved:
     def __sub__(self, step: Array) -> "Moved":
         """Return p, moved further."""
         return Moved(self.p, -step if self.by is None else self.by - step)
-
-
-def check(rule: Rule, computed: str, lr: float) -> None:
-    """Refuse hyper-parameters that lose their meaning in the arithmetic of XLA, which takes subnormal numbers for 0.
-
-    Args:
-        rule: the dialect.
-        computed: dtype name of the arithmetic.
-        lr: learning rate; 0 where it is not known yet.
-
-    Raises:
-        ValueError: eps is 0 in that arithmetic, decay or momentum round to 1, or a number or lr / eps overflows.
-    """
-    real = REAL.get(computed, computed)
-    least = float(np.finfo(real).smallest_normal)
-    if rule.eps < least:
-        raise ValueError(
-            f"eps={rule.eps!r} is 0 in {real} as XLA computes it, and a zero gradient would give 0/0; use at least {least:.3g}"
-        )
-    check_precision(rule, computed, lr)
 
 
 @jax.custom_jvp
@@ -120,13 +100,13 @@ def scalars_for(rule: Rule, lr: Any, numbers: Numbers, steps: Array, real: Any) 
     correction: Any = 1.0
     divisor: Any = 1.0
     if rule.bias_correction:
-        prior, correction = _gathered(decay, steps, real), _gathered(decay, steps + 1, real)
+        prior, correction = gathered(decay, steps, real), gathered(decay, steps + 1, real)
         divisor = jnp.where(prior == 0, jnp.ones_like(prior), prior)
     arranged = rule.arranged(lr, decay, 1 - decay, eps, momentum, weight_decay, correction, prior, divisor, 1.0)
     return tuple(jnp.asarray(value, real) for value in arranged)
 
 
-def _gathered(decay: Any, steps: Array, real: Any) -> Array:
+def gathered(decay: Any, steps: Array, real: Any) -> Array:
     """Return 1 - decay^steps, the weight that a mean has gathered, within two ulp.
 
     The difference itself would cancel in single precision. As 1 - decay^(s + t) = q + (1 - q)·r, with q and r those of s and t, the

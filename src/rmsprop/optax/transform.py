@@ -8,8 +8,8 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from rmsprop.kernels.precision import REAL, largest_gradient
-from rmsprop.kernels.xla import advance, check, scalars_for
+from rmsprop.kernels.precision import REAL, check_precision, largest_gradient
+from rmsprop.kernels.xla import advance, scalars_for
 from rmsprop.optax.options import Meant
 from rmsprop.parameters import COMPUTED
 from rmsprop.rule import Rule, Slot
@@ -53,7 +53,7 @@ def transformation(asked: Meant, rate: Any, sign: Literal[1, -1], on_nonfinite: 
 
     def init(params: optax.Params) -> ScaleByRuleState:
         for path, p in jax.tree_util.tree_leaves_with_path(params):
-            check(rule, _computed(path, p), rate if isinstance(rate, float) else 0.0)
+            check_precision(rule, _computed(path, p), rate if isinstance(rate, float) else 0.0, flushed=True)
         trees = {slot.name: jax.tree.map(lambda p, slot=slot: _initial(asked, slot, p), params) for slot in rule.slots}
         return ScaleByRuleState(jnp.zeros((), jnp.int32), jnp.zeros((), jnp.int32) if on_nonfinite == "skip" else None, **trees)
 

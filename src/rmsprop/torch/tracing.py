@@ -8,10 +8,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from rmsprop.kernels.eager import bound
+from rmsprop.kernels.precision import biases
 from rmsprop.rule import average
 from rmsprop.torch.options import rule_of
 from rmsprop.torch.state import COMPUTED, REAL, complete, in_parts, name, parts
-from rmsprop.torch.tensors import biases, bound, coefficient
+from rmsprop.torch.tensors import coefficient
 
 
 def traceable(group: dict[str, Any]) -> bool:
@@ -108,7 +110,7 @@ def _step(group: Any, gain: Any, p: Tensor, g: Tensor, v: Tensor, m: Any, b: Any
     g = (parts(g) if apart else g).to(kind)
     if gain is not None:
         g = g * gain
-    prior, correction, divisor = biases(decay, step) if bias_correction else (1.0, 1.0, 1.0)
+    prior, correction, divisor = biases(decay, step.double(), torch.where) if bias_correction else (1.0, 1.0, 1.0)
     new = update(held[0].to(kind), g, *held[1:], *scalars, correction, 1 / divisor, prior / correction)
     for target, value in zip(held, new, strict=True):
         if target is not None:
