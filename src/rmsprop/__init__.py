@@ -32,7 +32,7 @@ __all__ = [
     "set_num_threads",
 ]
 # Modules that need more than NumPy, or are seldom needed.
-_LAZY = ("checkpoint", "fit", "formula", "optax", "race", "schedules", "scipy", "torch")
+_LAZY = ("checkpoint", "fit", "formula", "keras", "optax", "race", "schedules", "scipy", "torch")
 
 
 def __getattr__(name: str) -> Any:

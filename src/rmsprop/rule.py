@@ -374,17 +374,18 @@ def checked(axis: str, value: Any, called: str | None = None) -> float:
     return number
 
 
-def learning_rate(value: Any) -> float:
+def learning_rate(value: Any, called: str = "lr") -> float:
     """Return a learning rate as a float, or refuse it.
 
     Args:
         value: a number ≥ 0.
+        called: what the host calls it, for the message.
 
     Raises:
         TypeError: it is not a number.
         ValueError: it is negative, infinite or NaN.
     """
-    return _number("lr", value, 0.0, math.inf, "use maximize=True to ascend")
+    return _number(called, value, 0.0, math.inf, "use maximize=True to ascend")
 
 
 def _number(name: str, value: Any, low: float, high: float, why: str) -> float:
