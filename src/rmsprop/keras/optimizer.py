@@ -9,6 +9,7 @@ from rmsprop.inherited import inherited
 from rmsprop.keras import saved
 from rmsprop.keras.options import KEYS, meant, rate, spread
 from rmsprop.keras.stepping import BACKEND, COMPUTED, FLUSHED, bound, dense, scalars
+from rmsprop.kernels.operands import Moved
 from rmsprop.kernels.precision import check_precision
 from rmsprop.rule import Rule
 
@@ -215,8 +216,14 @@ class RMSprop(keras.optimizers.Optimizer):  # type: ignore[misc]
         update = bound(rule.branches, real)
         held = [keras.ops.convert_to_tensor(state[argument]) if argument in state else None for argument in "vmb"]
         numbers = scalars(rule, learning_rate, self.iterations, real)
-        p, *new = update(keras.ops.cast(variable, real), dense(gradient, state["v"]), *held, *numbers)
-        self.assign(variable, p)
+        # TensorFlow subtracts in place, but would round what it subtracts from a 16-bit variable.
+        in_place = BACKEND == "tensorflow" and keras.backend.standardize_dtype(variable.dtype) == real
+        p = keras.ops.cast(variable, real)
+        p, *new = update(Moved(p) if in_place else p, dense(gradient, state["v"]), *held, *numbers)
+        if in_place:
+            self.assign_sub(variable, p.off)
+        else:
+            self.assign(variable, p)
         for argument, value in zip("vmb", new, strict=True):
             if argument in state:
                 self.assign(state[argument], value)

@@ -6,6 +6,7 @@ from typing import Any
 
 from keras import backend, ops
 
+from rmsprop.kernels.operands import One, Rate
 from rmsprop.kernels.precision import biases
 from rmsprop.rule import Rule, Scalars, bind
 
@@ -16,18 +17,6 @@ FLUSHED = BACKEND != "torch"
 COMPUTED = {"float16": "float32", "bfloat16": "float32", "float32": "float32", "float64": "float64"}
 
 Tensor = Any  # of the backend
-
-
-class One:
-    """The number 1 in `update`, which multiplies without a pass over memory."""
-
-    def __mul__(self, other: Any) -> Any:
-        """Return 1·other."""
-        return other
-
-    def __truediv__(self, other: Any) -> Any:
-        """Return 1 / other."""
-        return 1.0 / other
 
 
 @cache
@@ -72,7 +61,8 @@ def scalars(rule: Rule, lr: Any, steps: Any, real: str) -> Scalars:
     found = rule.arranged(
         lr, rule.decay, 1 - rule.decay, rule.eps, rule.momentum, rule.weight_decay, correction, prior, divisor, One()
     )
-    return Scalars(*(value if isinstance(value, float | One) else ops.cast(value, real) for value in found))
+    cast = Scalars(*(value if isinstance(value, float | One) else ops.cast(value, real) for value in found))
+    return cast._replace(inner=Rate(cast.inner))  # type: ignore[arg-type]  # it stands for a number
 
 
 def dense(gradient: Any, like: Any) -> Tensor:

@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
+from rmsprop.kernels.operands import Moved
 from rmsprop.kernels.precision import floor
 from rmsprop.rule import Rule, bind
 
@@ -22,34 +23,6 @@ class Numbers(NamedTuple):
     eps: Any
     momentum: Any
     weight_decay: Any
-
-
-class Moved:
-    """A parameter as `update` may treat it, which keeps what is subtracted from it apart.
-
-    A step is often a millionth of the parameter, so that p_new - p would have lost most of its digits. The rule multiplies p and
-    subtracts from it; here the product is that of p itself, and the subtrahends add up by themselves.
-
-    Args:
-        p: the parameter; None will do where the rule does not multiply it.
-        by: what has been added to p so far; None for nothing.
-    """
-
-    __slots__ = ("by", "p")
-    __array_ufunc__ = None  # a NumPy scalar leaves the operators to this class
-
-    def __init__(self, p: Array | None, by: Array | None = None) -> None:
-        self.p = p
-        self.by = by
-
-    def __rmul__(self, factor: Array) -> Array:
-        """Return factor·p, for a p that has not moved yet."""
-        assert self.by is None, "the rule multiplies the parameter after moving it; Moved must learn to"
-        return factor * self.p
-
-    def __sub__(self, step: Array) -> "Moved":
-        """Return p, moved further."""
-        return Moved(self.p, -step if self.by is None else self.by - step)
 
 
 @jax.custom_jvp
@@ -147,4 +120,4 @@ def advance(
     held = dict(zip((slot.argument for slot in rule.slots), state, strict=True))
     update = _update_for(rule.branches, np.dtype(scalars[0].dtype).name)
     moved, *new = update(Moved(p), g, held["v"], held.get("m"), held.get("b"), *scalars)
-    return moved.by, tuple(array for name, array in zip("vmb", new, strict=True) if name in held)
+    return -moved.off, tuple(array for name, array in zip("vmb", new, strict=True) if name in held)
