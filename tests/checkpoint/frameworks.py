@@ -130,6 +130,7 @@ class Keras:
 
     def __init__(self, params: Arrays, lrs: tuple[float, ...], rule: rmsprop.Rule, *, ours: bool) -> None:
         import keras
+
         import rmsprop.keras
 
         self.params = {}
