@@ -15,6 +15,9 @@ from rmsprop.checkpoint import load, save
 from tests.checkpoint.frameworks import FRAMEWORKS, SHAPES
 from tests.tolerances import TOLERANCES
 
+# Keras's own on PyTorch, of NumPy's new way to ask for an array.
+pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation doesn't accept a copy:DeprecationWarning")
+
 GUIDE = Path(__file__).parents[2] / "docs" / "checkpoints.md"
 VARIANTS: dict[str, dict[str, Any]] = {
     "plain": {},

@@ -4,6 +4,7 @@ import os
 import re
 import subprocess
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -74,9 +75,10 @@ def run(code: str, folder: Path) -> None:
 
 
 def test_the_move_in_ten_lines(tmp_path: Path) -> None:
-    pytest.importorskip("tensorflow", reason="TensorFlow is not installed")
+    if find_spec("tensorflow") is None:  # looked for and not loaded: it has a process of its own
+        pytest.skip("TensorFlow is not installed")
     (code,) = [block for block in re.findall(r"```python\n(.*?)```", README.read_text("utf-8"), re.DOTALL) if "tensorflow" in block]
-    assert len([line for line in code.splitlines() if line.strip()]) == 10
+    assert len([line for line in code.splitlines() if line.strip()]) <= 10
     run(TRAIN, tmp_path)
     run(BEFORE + code + AFTER, tmp_path)
     there, here = np.load(tmp_path / "there.npz"), np.load(tmp_path / "here.npz")
