@@ -48,11 +48,6 @@ def test_everything_is_named():
         assert f"`--{option}" in help_text
 
 
-def test_its_links_lead_somewhere():
-    for target in re.findall(r"\]\(([^)#]+)\)", TEXT):
-        assert (GUIDE.parent / target).exists(), target
-
-
 def places(name, noise="none", **options):
     """Return the median steps of each rival, the best first."""
     done = race(landscape(name), ALL, Settings(noise=parse_noise(noise), **options))
