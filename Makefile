@@ -34,18 +34,22 @@ bench: $(VENV)/test.installed
 	$(BIN)/python benchmarks/step.py
 	$(BIN)/python benchmarks/torch_step.py
 	$(BIN)/python benchmarks/optax_step.py
+	$(BIN)/python benchmarks/keras_step.py
 	$(BIN)/python benchmarks/checkpoint.py
 	$(BIN)/python benchmarks/startup.py
 	$(BIN)/python benchmarks/nist.py
 	$(BIN)/python benchmarks/fit.py
+	$(BIN)/python benchmarks/race.py
 
 # Make the pictures of the documentation anew.
-pictures: $(VENV)/demo.installed
+pictures: $(VENV)/test.installed
 	$(BIN)/rmsprop fit examples/quadratic.csv "y = a*x**2 + b*x + c" --quiet --out $(VENV)/quadratic
 	$(BIN)/rmsprop fit --recipe article --quiet --out $(VENV)/article
 	mkdir -p docs/images
 	cp $(VENV)/quadratic/fit.png docs/images/quadratic.png
 	cp $(VENV)/article/fit.png docs/images/article.png
+	$(BIN)/rmsprop race --quiet --out $(VENV)/race
+	cp $(VENV)/race/race.png docs/images/race.png
 
 # Make the traces of tests/golden anew from the live upstream packages: gigabytes of downloads.
 golden:
@@ -61,7 +65,7 @@ $(VENV)/demo.installed: $(VENV)/pip.installed pyproject.toml
 	touch $@
 
 $(VENV)/test.installed: $(VENV)/pip.installed pyproject.toml constraints.txt
-	$(PIP) install -c constraints.txt -e ".[fit,checkpoint]" --group dev
+	$(PIP) install -c constraints.txt -e ".[fit,race,checkpoint]" --group dev
 	touch $@ $(VENV)/demo.installed
 
 $(VENV)/hosts.installed: $(VENV)/test.installed
