@@ -8,9 +8,9 @@ import numpy as np
 
 from rmsprop.checkpoint.canonical import State
 from rmsprop.checkpoint.errors import ConversionError, SaveError
-from rmsprop.checkpoint.keras_config import one_rate
-from rmsprop.checkpoint.keras_layout import one_count
-from rmsprop.checkpoint.tensorflow_bundle import tensorflow
+from rmsprop.checkpoint.keras.config import one_rate
+from rmsprop.checkpoint.keras.layout import one_count
+from rmsprop.checkpoint.tensorflow.bundle import tensorflow
 from rmsprop.files import Draft, replace
 
 NAME = "RMSProp"

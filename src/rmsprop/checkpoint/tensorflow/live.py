@@ -7,13 +7,13 @@ import numpy as np
 
 from rmsprop.checkpoint.canonical import Array, State
 from rmsprop.checkpoint.errors import ConversionError, UsageError, missing_extra
-from rmsprop.checkpoint.keras import fitting, names_of
-from rmsprop.checkpoint.keras_config import Said, refuse_differences, said
-from rmsprop.checkpoint.keras_layout import Layout, filled, group, one_count
-from rmsprop.checkpoint.keras_names import of_state
+from rmsprop.checkpoint.keras.config import Said, refuse_differences, said
+from rmsprop.checkpoint.keras.layout import Layout, filled, group, one_count
+from rmsprop.checkpoint.keras.live import fitting, names_of
+from rmsprop.checkpoint.keras.names import of_state
 from rmsprop.checkpoint.kinds import KINDS, Kind, Told
 from rmsprop.checkpoint.moving import moved
-from rmsprop.checkpoint.tensorflow_read import SLOTS
+from rmsprop.checkpoint.tensorflow.read import SLOTS
 from rmsprop.rule import Rule
 
 

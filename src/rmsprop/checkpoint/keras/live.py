@@ -1,4 +1,4 @@
-"""The optimizers of Keras 3: `keras.optimizers.RMSprop` and `rmsprop.keras.RMSprop`, on any backend, and Keras's files."""
+"""Live optimizers of Keras 3: `keras.optimizers.RMSprop` and `rmsprop.keras.RMSprop`, on any backend."""
 
 from collections.abc import Sequence
 from typing import Any, NamedTuple
@@ -7,14 +7,10 @@ import numpy as np
 
 from rmsprop.checkpoint.canonical import Array, Group, State
 from rmsprop.checkpoint.errors import ConversionError, UsageError
-from rmsprop.checkpoint.keras_config import Said, arguments, one_rate, refuse_differences, said
-from rmsprop.checkpoint.keras_files import read
-from rmsprop.checkpoint.keras_layout import PENDING, Layout, filled, group, one_count, steps
-from rmsprop.checkpoint.keras_write import write
+from rmsprop.checkpoint.keras.config import Said, one_rate, refuse_differences, said
+from rmsprop.checkpoint.keras.layout import PENDING, Layout, filled, group, one_count, steps
 from rmsprop.checkpoint.kinds import KINDS, Kind, Told
-from rmsprop.checkpoint.moving import moved
-
-__all__ = ["arguments", "capture", "read", "restore", "write"]
+from rmsprop.checkpoint.moving import carried, moved
 
 
 class _Live(NamedTuple):
@@ -91,6 +87,9 @@ def restore(target: Any, state: State) -> Any:
     what = live.kind.optimizer
     shapes = {name: tuple(v.shape) for name, v in zip(live.names, live.blocks[live.layout.blocks[-1]], strict=True)}
     arranged = moved(state, live.kind).arranged(live.parts, shapes)
+    # Both forms of the variance mean the same, and ours keeps the one that it was made with.
+    form = {"centered_form": live.said.rule.centered_form}
+    arranged = arranged.replace(groups=tuple(carried(g, g.rule.replace(**form)) if g.rule.centered else g for g in arranged.groups))
     step = one_count(list(arranged.parameters), what)
     for there in arranged.groups:
         one_rate(there, arranged.groups[0])

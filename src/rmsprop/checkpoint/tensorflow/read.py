@@ -6,10 +6,10 @@ from typing import Any, NamedTuple
 
 from rmsprop.checkpoint.canonical import AVERAGE, UNORDERED, Array, State
 from rmsprop.checkpoint.errors import ConversionError, FileError, UsageError
-from rmsprop.checkpoint.keras_layout import PENDING, Layout, group, steps
-from rmsprop.checkpoint.keras_names import of_state
+from rmsprop.checkpoint.keras.layout import PENDING, Layout, group, steps
+from rmsprop.checkpoint.keras.names import of_state
 from rmsprop.checkpoint.kinds import KINDS, Kind, Told
-from rmsprop.checkpoint.tensorflow_bundle import Bundle
+from rmsprop.checkpoint.tensorflow.bundle import Bundle
 from rmsprop.rule import Rule
 
 # What TF1 and the legacy optimizer call our arrays.

@@ -1,17 +1,14 @@
-"""TensorFlow: the checkpoints of TF1, tf_keras and Keras 3, and the optimizers of tf_keras."""
+"""The files of TensorFlow, which `bundle` opens, and those of tf_keras in HDF5."""
 
 from pathlib import Path
 
-from rmsprop.checkpoint import keras_files
 from rmsprop.checkpoint.canonical import State
 from rmsprop.checkpoint.errors import ConversionError
+from rmsprop.checkpoint.keras import files
 from rmsprop.checkpoint.kinds import Kind, Told
-from rmsprop.checkpoint.tensorflow_bundle import Bundle
-from rmsprop.checkpoint.tensorflow_live import capture, restore
-from rmsprop.checkpoint.tensorflow_read import by_name, by_object
-from rmsprop.checkpoint.tensorflow_write import by_name as write_by_name
-
-__all__ = ["capture", "read", "restore", "write"]
+from rmsprop.checkpoint.tensorflow.bundle import Bundle
+from rmsprop.checkpoint.tensorflow.read import by_name, by_object
+from rmsprop.checkpoint.tensorflow.write import by_name as write_by_name
 
 
 def read(path: Path, kind: Kind | None, told: Told) -> State:
@@ -33,7 +30,7 @@ def read(path: Path, kind: Kind | None, told: Told) -> State:
         MissingExtraError: TensorFlow is not installed.
     """
     if path.is_file() and path.suffix != ".index":
-        return keras_files.read(path, kind, told)
+        return files.read(path, kind, told)
     bundle = Bundle(path)
     graph = bundle.graph()
     return by_name(bundle, told) if graph is None else by_object(bundle, graph, kind, told)

@@ -10,10 +10,10 @@ import numpy as np
 
 from rmsprop.checkpoint.canonical import AVERAGE, Array, Group, State
 from rmsprop.checkpoint.errors import ConversionError, SaveError, UsageError
-from rmsprop.checkpoint.hdf5 import WEIGHTS, contents, opened
-from rmsprop.checkpoint.keras_config import one_rate, refuse_differences
-from rmsprop.checkpoint.keras_files import MARK, PLACES, Found, laid_out, model_names, taken
-from rmsprop.checkpoint.keras_layout import Layout, filled, one_count
+from rmsprop.checkpoint.keras.config import one_rate, refuse_differences
+from rmsprop.checkpoint.keras.files import MARK, PLACES, Found, laid_out, model_names, taken
+from rmsprop.checkpoint.keras.hdf5 import WEIGHTS, contents, opened
+from rmsprop.checkpoint.keras.layout import Layout, filled, one_count
 from rmsprop.checkpoint.kinds import Kind
 from rmsprop.files import Draft, replace
 

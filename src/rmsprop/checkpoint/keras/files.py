@@ -8,10 +8,10 @@ from typing import Any, NamedTuple
 
 from rmsprop.checkpoint.canonical import Array, State
 from rmsprop.checkpoint.errors import ConversionError, FileError, UsageError
-from rmsprop.checkpoint.hdf5 import Contents, contents, plain
-from rmsprop.checkpoint.keras_config import Said, said
-from rmsprop.checkpoint.keras_layout import PENDING, Layout, fits, group, steps
-from rmsprop.checkpoint.keras_names import of_state, texts, trainable
+from rmsprop.checkpoint.keras.config import Said, said
+from rmsprop.checkpoint.keras.hdf5 import Contents, contents, plain
+from rmsprop.checkpoint.keras.layout import PENDING, Layout, fits, group, steps
+from rmsprop.checkpoint.keras.names import of_state, texts, trainable
 from rmsprop.checkpoint.kinds import KINDS, Kind, Told
 from rmsprop.rule import Rule
 
