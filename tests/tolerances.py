@@ -106,6 +106,7 @@ TOLERANCES |= {
     "pair torch": Tolerance(0, 8, _TORCH),
     "pair optax": Tolerance(0, 8, f"{_ORDER}; {_RSQRT}"),
     "pair keras": Tolerance(0, 8, f"{_ORDER}, and centered as (v + eps) - m² on its torch backend"),
+    "pair tensorflow": Tolerance(0, 32, f"{_TF1}, and v moves by (g² - v)·(1 - decay); twenty steps"),
     "readme, TensorFlow to PyTorch": Tolerance(
         0, 256, "gradients of two frameworks, whose products and tanh differ by some ulp and feed on each other for ten steps"
     ),
@@ -145,6 +146,13 @@ RELATIVE: dict[str, Relative] = {
     "torch, moved double": Relative(2e-13, "the same in float64"),
     "torch, clipped": Relative(2e-6, "three float32 steps with the norm summed in another order and precision"),
     "torch, averaged": Relative(1e-6, "four float32 averages, each rounded three times"),
+}
+
+# Twelve steps of which six come after a move between Keras's optimizer and ours.
+RELATIVE |= {
+    "keras, moved": Relative(
+        1e-6, "six float32 steps of the same rule in another order of operations, of the largest number of each array"
+    ),
 }
 
 # What a report says of an optimizer.

@@ -229,7 +229,9 @@ def _rate(read: _Reader, children: Mapping[str, int], name: str, told: Told, kin
 
 def _rule(told: Told, kind: Kind, bundle: Bundle, *, centered: bool) -> Rule:
     """Return the rule that was said, with what the checkpoint tells itself."""
-    told.refuse(str(bundle.path), "centered", "centered_form")
+    if told.axes.get("centered", centered) != centered:
+        raise UsageError(f"centered was said to be {told.axes['centered']!r}, and {bundle.path} is that of centered={centered}")
+    told.refuse(str(bundle.path), "centered_form")
     return Told(told.dialect, {**told.axes, "centered": centered}).rule(kind)
 
 
