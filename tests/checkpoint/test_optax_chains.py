@@ -158,7 +158,7 @@ def test_parts_that_differ_are_captured_one_by_one() -> None:
     again = optax.partition({"fast": rmsprop.optax.rmsprop(**arguments(state.groups[0])), "slow": parts["slow"]}, LABELS)
     moved = checkpoint.restore(again.init(p), state)
     assert same(moved.inner_states["slow"], live.inner_states["slow"])
-    with pytest.raises(ConversionError, match="would have parameters of several rules or learning rates; part it"):
+    with pytest.raises(ConversionError, match="would have parameters of several rules, learning rates or options; part it"):
         checkpoint.restore(theirs().init(p), state)
 
 

@@ -1,0 +1,348 @@
+"""Damaged and hostile files of PyTorch's: an error in bounded memory, no code run, or the state itself."""
+
+import io
+import json
+import os
+import pickle
+import struct
+import subprocess
+import sys
+import zipfile
+from collections import OrderedDict
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from rmsprop.checkpoint import ConversionError, FileError, load
+from rmsprop.checkpoint.torch import load_file
+from tests.checkpoint.torches import trained
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "run.pt"
+
+
+def saved(content: Any = None, *, zipped: bool = True) -> bytes:
+    """Return a file of torch.save."""
+    stream = io.BytesIO()
+    if content is None:
+        content = trained("pytorch", momentum=0.9)[1].state_dict()
+    torch.save(content, stream, _use_new_zipfile_serialization=zipped)
+    return stream.getvalue()
+
+
+class Payload:
+    """Makes a directory when it is unpickled."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __reduce__(self) -> Any:
+        return os.mkdir, (str(self.path),)
+
+
+@pytest.mark.parametrize("zipped", [True, False])
+def test_no_code_is_run(zipped: bool, path: Path) -> None:
+    made = path.with_name("made")
+    path.write_bytes(saved({"optimizer": trained("pytorch")[1].state_dict(), "hook": Payload(made)}, zipped=zipped))
+    with pytest.raises(
+        FileError, match=r"holds (posix|nt)\.mkdir, which is no number, .* save the optimizer's state by itself: torch\.save\("
+    ):
+        load(path)
+    assert not made.exists()
+    torch.load(path, weights_only=False)
+    assert made.exists()  # it would have
+
+
+@pytest.mark.parametrize("zipped", [True, False])
+def test_a_truncated_file_is_refused(zipped: bool, path: Path) -> None:
+    whole = saved(zipped=zipped)
+    for length in (*range(0, len(whole), 64), len(whole) - 1):
+        path.write_bytes(whole[:length])
+        with pytest.raises(FileError):
+            load(path, kind="pytorch")
+
+
+# Reads changed copies of a file, in little more memory than it takes to read one, and counts what came of it.
+MUTATIONS = r"""
+import gc, json, resource, sys
+from pathlib import Path
+import numpy as np
+import torch
+from rmsprop.checkpoint import ConversionError, FileError, UsageError, load
+from tests.checkpoint.harness import assert_same
+
+whole, path = Path(sys.argv[1]).read_bytes(), Path(sys.argv[2])
+rng = np.random.default_rng(5)
+wanted = load(sys.argv[1])
+held = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+resource.setrlimit(resource.RLIMIT_AS, (held + 64 * 2**20,) * 2)
+counts = {"equal": 0, "FileError": 0, "ConversionError": 0, "UsageError": 0, "different": 0}
+for _ in range(int(sys.argv[3])):
+    changed = bytearray(whole)
+    for at in rng.integers(0, len(whole), rng.integers(1, 4)):
+        changed[at] = rng.integers(0, 256)
+    path.write_bytes(changed)
+    try:
+        found = load(path, kind="pytorch")
+    except (FileError, ConversionError, UsageError) as error:
+        counts[type(error).__name__] += 1
+        continue
+    try:
+        assert_same(found, wanted)
+        counts["equal"] += 1
+    except AssertionError:
+        counts["different"] += 1
+print(json.dumps(counts))
+"""
+
+
+@pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="the limit on memory needs Linux's /proc")
+@pytest.mark.parametrize(("zipped", "times"), [(True, 2000), (False, 500)])
+def test_changed_bytes_are_found_out(zipped: bool, times: int, tmp_path: Path) -> None:
+    (tmp_path / "whole.pt").write_bytes(saved(zipped=zipped))
+    arguments = [str(tmp_path / "whole.pt"), str(tmp_path / "changed.pt"), str(times)]
+    ended = subprocess.run(
+        [sys.executable, "-c", MUTATIONS, *arguments], capture_output=True, text=True, cwd=Path(__file__).parents[2], timeout=200
+    )
+    assert ended.returncode == 0, ended.stderr[-3000:]
+    counts = json.loads(ended.stdout.splitlines()[-1])
+    assert sum(counts.values()) == times
+    assert counts["FileError"] > times / 10
+    # The format of old has no sums, so that other numbers are other numbers.
+    assert counts["different"] == 0 or not zipped, counts
+
+
+def archive(*entries: tuple[str, bytes], compression: int = zipfile.ZIP_STORED) -> bytes:
+    stream = io.BytesIO()
+    with zipfile.ZipFile(stream, "w", compression) as made:
+        for name, content in entries:
+            made.writestr(name, content)
+    return stream.getvalue()
+
+
+def repacked(change: Callable[[bytes], bytes] = lambda content: content, content: Any = None, **options: Any) -> bytes:
+    """Return a file whose pickle was changed, with the right sums."""
+    with zipfile.ZipFile(io.BytesIO(saved(content))) as made:
+        entries = [(name, made.read(name)) for name in made.namelist()]
+    return archive(*((name, change(raw) if name.endswith("data.pkl") else raw) for name, raw in entries), **options)
+
+
+def swapped(old: bytes, new: bytes) -> Callable[[bytes], bytes]:
+    def change(raw: bytes) -> bytes:
+        assert old in raw
+        return raw.replace(old, new, 1)
+
+    return change
+
+
+class Made:
+    """Is pickled as a call."""
+
+    def __init__(self, function: Any, *arguments: Any) -> None:
+        self.call = function, arguments
+
+    def __reduce__(self) -> Any:
+        return self.call
+
+
+def pickled(*opcodes: bytes) -> bytes:
+    """Return a file with a pickle of opcodes."""
+    return repacked(lambda raw: b"\x80\x02" + b"".join(opcodes) + b".")
+
+
+ONE = {"x": torch.ones(3)}
+# The 3 elements of the memory, and the size and stride of the tensor, in opcodes.
+NUMEL, SIZE, STRIDE = b"K\x03tq\x07Q", b"K\x03\x85q\x08", b"K\x01\x85q\x09"
+
+
+def nested(times: int) -> bytes:
+    """Return opcodes for a tuple in a tuple ... each twice: 2ⁿ values in n bytes."""
+    return b")" + b"".join(b"q%ch%c\x86" % (k, k) for k in range(times))
+
+
+def other_directory() -> bytes:
+    """Return an archive in which the end names another directory than the one before it."""
+    good, bad = saved(ONE), repacked(content={"y": Made(bytearray, 2**40)})
+    return bad + good
+
+
+HOSTILE: dict[str, tuple[Callable[[], bytes], str]] = {
+    "memory of petabytes": (
+        lambda: repacked(swapped(NUMEL, b"\x8a\x08" + (2**50).to_bytes(8, "little") + NUMEL[2:]), ONE),
+        r"declares 4503599627370496 bytes for tensor memory '0' and holds 12",
+    ),
+    "a little too much memory": (lambda: repacked(swapped(NUMEL, b"K\x04" + NUMEL[2:]), ONE), "declares 16 bytes .* and holds 12"),
+    "memory that is not there": (
+        lambda: repacked(swapped(b"X\x01\x00\x00\x000", b"X\x01\x00\x00\x007"), ONE),
+        "lacks the tensor memory '7'",
+    ),
+    "a tensor of petabytes": (
+        lambda: repacked(swapped(SIZE, b"\x8a\x08" + (2**50).to_bytes(8, "little") + SIZE[2:]), ONE),
+        r"declares a tensor of size \(1125899906842624,\), with strides \(1,\), in a memory of 3 elements",
+    ),
+    "a stride of petabytes": (
+        lambda: repacked(swapped(STRIDE, b"\x8a\x08" + (2**50).to_bytes(8, "little") + STRIDE[2:]), ONE),
+        "with strides .* in a memory of 3 elements",
+    ),
+    "an offset": (lambda: repacked(swapped(b"QK\x00", b"QK\x01"), ONE), "in a memory of 3 elements"),
+    "a size below 0": (lambda: repacked(swapped(SIZE, b"J\xff\xff\xff\xff" + SIZE[2:]), ONE), "malformed"),
+    "bytes": (lambda: saved({"x": Made(bytearray, 2**45)}), r"holds builtins\.bytearray"),
+    "a tensor of numbers": (lambda: saved({"x": Made(torch.FloatTensor, 2**40)}), r"holds torch\.FloatTensor"),
+    "a call of a dtype": (
+        lambda: repacked(swapped(b"ccollections\nOrderedDict\n", b"ctorch\nFloatStorage\n"), ONE),
+        "calls torch.FloatS",
+    ),
+    "sparse": (lambda: saved({"x": torch.eye(3).to_sparse()}), r"holds torch\._utils\._rebuild_sparse_tensor"),
+    "meta": (lambda: saved({"x": torch.ones(3, device="meta")}), r"holds torch\._utils\._rebuild_meta_tensor_no_storage"),
+    "an object": (lambda: saved({"x": torch.nn.Linear(1, 1)}), r"holds torch\.nn\.modules\.linear\.Linear"),
+    "a number of NumPy's": (lambda: saved({"x": __import__("numpy").float64(1.0)}), r"holds numpy\._core\.multiarray\.scalar"),
+    "shards": (
+        lambda: repacked(swapped(b"ccollections\nOrderedDict\n", b"ctorch.distributed.tensor\nDTensor\n"), ONE),
+        "shards of a distributed run; .*full_state_dict=True",
+    ),
+    "a set": (lambda: saved({"x": {1, 2}}), r"holds builtins\.set"),
+    "codecs": (
+        lambda: saved({"x": Made(__import__("codecs").encode, "a" * 9, "utf-32")}),
+        r"calls _codecs\.encode with \('utf-32',\)",
+    ),
+    "attributes": (lambda: saved(with_attribute()), "it sets attributes of an object"),
+    "keys that are deep": (lambda: pickled(b"}", nested(40), b"Ns"), "keys other than words and numbers"),
+    "keys over and over": (
+        lambda: pickled(b"}q\xff(", b"K\x01" * 20000, b"tq\xfe", b"Ns" + b"h\xfeNs" * 2000),
+        "repeats itself without end",
+    ),
+    "keys that collide": (
+        lambda: pickled(b"}\x8a\x08" + (2**61 - 1).to_bytes(8, "little"), b"Ns"),
+        "has the key 2305843009213693951",
+    ),
+    "keys that are lists": (lambda: pickled(b"}]Ns"), "keys other than words"),
+    "another protocol": (lambda: repacked(lambda raw: b"\x80\x04" + raw[2:]), "has PROTO 4, which torch.save does not write"),
+    "an opcode of old": (lambda: pickled(b"I1\n"), "has INT"),
+    "no end": (lambda: repacked(lambda raw: raw[:-1]), "malformed or cut short"),
+    "nothing to pop": (lambda: pickled(b"\x85"), "malformed"),
+    "an unknown place": (lambda: pickled(b"h\x07"), "malformed"),
+    "compressed": (lambda: repacked(compression=zipfile.ZIP_DEFLATED), "is compressed, from .* and neither"),
+    "one name twice": (lambda: archive(("a/data.pkl", b"x"), ("a/DATA.pkl", b"y")), "two entries of one name"),
+    "a name beyond ASCII": (lambda: archive(("a/data.pkl", b"x"), ("a/ü", b"y")), "a name that is not ASCII"),
+    "two directories": (other_directory, "directory is not where its end says"),
+    "a comment": (lambda: commented(), "directory is not where its end says"),
+    "another archive": (lambda: archive(("a.txt", b"x")), "neither one of torch.save nor a model"),
+    "a program": (lambda: archive(("a/data.pkl", b"x"), ("a/constants.pkl", b"y")), "is a program of TorchScript's"),
+    "entries that overlap": (lambda: overlapping(), "is damaged"),
+    "changed numbers": (lambda: flipped(), "is damaged at 'archive/data/1' .*set_crc32_options"),
+    "no zip": (lambda: b"PK\x03\x04" + b"\x00" * 40, "begins as a zip archive and is none"),
+    "memory of petabytes, of old": (
+        lambda: saved(ONE, zipped=False).replace(b"K\x03N", b"\x8a\x06\x00\x00\x00\x00\x00\x40N", 1),
+        r"declares .* bytes for tensor memory|declares .* bytes of tensors",
+    ),
+    "memory twice, of old": (lambda: saved(ONE, zipped=False)[:-12], "declares 20 bytes of tensors, and has 8"),
+    "some other pickle": (lambda: pickle.dumps({"state": 1}, 2), "the format's version: its pickle is malformed"),
+}
+
+
+def with_attribute() -> Any:
+    found = OrderedDict(a=1)
+    found.mine = 3  # type: ignore[attr-defined]
+    return found
+
+
+def commented() -> bytes:
+    stream = io.BytesIO(saved(ONE))
+    with zipfile.ZipFile(stream, "a") as made:
+        made.comment = b"PK\x05\x06" + b"\x00" * 18
+    return stream.getvalue()
+
+
+def overlapping() -> bytes:
+    """Return an archive whose directory names one entry many times."""
+    raw = archive(*((f"a/data/{k}", b"x" * 1000) for k in range(1, 3)))
+    at = raw.rindex(b"PK\x01\x02")
+    first = raw.index(b"PK\x01\x02")
+    entry = bytearray(raw[first:at])
+    entries = b"".join(bytes(entry).replace(b"a/data/1", b"a/data/%c" % (65 + k)) for k in range(20))
+    start = raw[:first]
+    end = struct.pack("<4s4H2LH", b"PK\x05\x06", 0, 0, 20, 20, len(entries), len(start), 0)
+    return start + entries + end
+
+
+def flipped() -> bytes:
+    raw = bytearray(saved())
+    with zipfile.ZipFile(io.BytesIO(bytes(raw))) as made:
+        at = made.getinfo("archive/data/1")
+        content = made.read(at)
+    raw[raw.index(content)] ^= 1
+    return bytes(raw)
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_hostile_files_are_refused(name: str, path: Path) -> None:
+    make, message = HOSTILE[name]
+    path.write_bytes(make())
+    with pytest.raises(FileError, match=message) as caught:
+        load(path, kind="pytorch")
+    assert str(caught.value).startswith(str(path))
+
+
+def test_a_call_of_what_is_copied_over_and_over_is_refused(path: Path) -> None:
+    large = b"}(" + b"".join(b"M" + struct.pack("<H", k) + b"N" for k in range(20000)) + b"u\x85"
+    call = b"ccollections\nCounter\n"
+    path.write_bytes(pickled(b"](", call, large, b"q\xfeR", (call + b"h\xfeR") * 2000, b"e"))
+    with pytest.raises(FileError, match="repeats itself without end"):
+        load_file(path)
+
+
+def test_one_tensor_for_many_parameters_is_refused(path: Path) -> None:
+    content = trained("pytorch")[1].state_dict()
+    one = torch.ones(1000)
+    content["state"] = {k: {"step": 1, "square_avg": one} for k in range(1000)}
+    content["param_groups"][0]["params"] = list(range(1000))
+    path.write_bytes(saved(content))
+    with pytest.raises(ConversionError, match=r"fewer numbers in memory than its shape \(1000,\) has, or shares them"):
+        load(path)
+    content["state"] = {0: {"step": 1, "square_avg": torch.ones(1).expand(2**50)}}
+    path.write_bytes(saved(content))
+    with pytest.raises(ConversionError, match="fewer numbers in memory"):
+        load(path)
+
+
+def test_values_that_hold_themselves_over_and_over_are_refused(path: Path) -> None:
+    content = trained("pytorch")[1].state_dict()
+    deep: Any = []
+    for _ in range(60):
+        deep = [deep, deep]
+    wide: Any = [0] * 100
+    for _ in range(3):
+        wide = [wide] * 100
+    for value in (deep, wide):
+        content["param_groups"][0]["mine"] = value
+        path.write_bytes(saved(content))
+        with pytest.raises(ConversionError, match=r"'mine' of group 0 is a .* that is no plain value"):
+            load(path)
+        content["param_groups"][0]["mine"] = None
+        path.write_bytes(saved({"optimizer": content, "mine": value}))
+        load(path)
+        content["param_groups"][0]["alpha"] = value
+        path.write_bytes(saved(content))
+        with pytest.raises(ConversionError, match="'alpha' of group 0 must be a number, got a list"):
+            load(path)
+        content["param_groups"][0]["alpha"] = 0.9
+
+
+def test_what_is_no_file_of_pytorchs_says_so(path: Path) -> None:
+    for content, message in (
+        (torch.ones(3), "holds no optimizer state but a Tensor"),
+        ({"model": 1}, "no optimizer state but 'model'"),
+    ):
+        path.write_bytes(saved(content))
+        with pytest.raises(FileError, match=message):
+            load(path)
+    path.write_bytes(b"text")
+    with pytest.raises(FileError, match=r"torch\.save writes zip archives"):
+        load(path, kind="pytorch")
+    with pytest.raises(FileError, match="cannot read"):
+        load(path.parent, kind="pytorch")
