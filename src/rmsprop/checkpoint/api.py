@@ -215,7 +215,7 @@ def convert(
         >>> convert("run.safetensors", "run.pt", "pytroch")
         Traceback (most recent call last):
             ...
-        rmsprop.checkpoint.errors.UsageError: unknown kind 'pytroch'; did you mean 'pytorch'?
+        rmsprop.errors.UsageError: unknown kind 'pytroch'; did you mean 'pytorch'?
     """
     kind = kind_of(to)
     state = load(source, **said)

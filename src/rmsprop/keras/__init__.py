@@ -1,11 +1,11 @@
 """RMSprop as an optimizer of Keras, in every dialect, on whichever backend Keras runs.
 
 >>> import keras
->>> weights = keras.Variable([1.0, -2.0])
+>>> weights = keras.Variable([1.0, -2.0], name="w")
 >>> optimizer = RMSprop(0.1, dialect="tf1", momentum=0.9)
 >>> optimizer.apply([2 * weights.value], [weights])
 >>> [variable.name for variable in optimizer.variables[2:]]
-['variable_velocity', 'variable_momentum']
+['w_velocity', 'w_momentum']
 """
 
 try:
