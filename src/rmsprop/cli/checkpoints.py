@@ -11,6 +11,7 @@ import typer
 
 from rmsprop.checkpoint import State, UsageError, convert
 from rmsprop.checkpoint.api import inspect
+from rmsprop.checkpoint.canonical import UNORDERED
 from rmsprop.checkpoint.describe import describe
 from rmsprop.checkpoint.kinds import kind_of
 from rmsprop.checkpoint.names import parse
@@ -110,7 +111,8 @@ def _text(told: dict[str, Any], state: State) -> str:
     lines = [f"{told['file']}: state of {state.origin}" + (f", {state.skipped} steps skipped" if state.skipped else "")]
     for said, group in zip(told["groups"], state.groups, strict=True):
         lines += ["", rule_line(group.rule, group.lr), _counted(group.parameters)]
-        lines += [f"{name}: {value}" for name, value in group.options.items()]
+        lines += [f"{name}: {value}" for name, value in group.options.items() if name != UNORDERED]
+        lines += ["the order of the parameters is not kept"] * bool(group.options.get(UNORDERED))
         rows = [("parameter", "shape", "step", "slot", "dtype", "min", "mean", "max", "zeros")]
         for p in said["parameters"]:
             shape = "?" if p["shape"] is None else "×".join(map(str, p["shape"])) or "()"
@@ -125,7 +127,7 @@ def _text(told: dict[str, Any], state: State) -> str:
                 rows.append((*first, "-", "", "", "", "", ""))
         lines += ["", *columns(rows)]
     if told["unknown"]:
-        options = " and ".join(f"--{name}" for name in told["unknown"])
+        options = " and ".join(f"--{name}" if name in ("lr", "step") else f"--set {name}=..." for name in told["unknown"])
         lines += ["", f"The file does not hold {' and '.join(told['unknown'])}: say {options} to convert it."]
     return "\n".join(lines)
 

@@ -90,7 +90,7 @@ def _rule(one: Found, told: Told, numbers: Mapping[str, float], what: str) -> Ru
         )
     if one.buffered and not base.momentum and "momentum" not in axes:
         axes["momentum"] = _asked(
-            told, "momentum", 0.9, f"{what} keeps a momentum buffer; say its momentum, as momentum=0.9 or --momentum 0.9"
+            told, "momentum", 0.9, f"{what} keeps a momentum buffer; say its momentum, as momentum=0.9 or --set momentum=0.9"
         )
     elif base.momentum and not one.buffered:
         raise UsageError(f"momentum is {base.momentum!r}, and {what} keeps no momentum buffer; say what its constructor was given")
