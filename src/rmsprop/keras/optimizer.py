@@ -218,7 +218,8 @@ class RMSprop(keras.optimizers.Optimizer):  # type: ignore[misc]
         numbers = scalars(rule, learning_rate, self.iterations, real)
         # TensorFlow subtracts in place, but would round what it subtracts from a 16-bit variable.
         in_place = BACKEND == "tensorflow" and keras.backend.standardize_dtype(variable.dtype) == real
-        p = keras.ops.cast(variable, real)
+        # A variable that is read while it is subtracted from would be copied first.
+        p = None if in_place and not rule.weight_decay else keras.ops.cast(variable, real)
         p, *new = update(Moved(p) if in_place else p, dense(gradient, state["v"]), *held, *numbers)
         if in_place:
             self.assign_sub(variable, p.off)
