@@ -131,6 +131,23 @@ TOLERANCES |= {
     "torch moved float64": Tolerance(0, 8, f"{_TORCH}; {_COUPLED}"),
 }
 
+# rmsprop.keras against keras.optimizers.RMSprop and TensorFlow 1's, six steps, never set back, and against the NumPy reference.
+_KERAS = "Keras squares g in another order, and v - m² is uncertain by an ulp of v"
+TOLERANCES |= {
+    "keras live torch float32": Tolerance(4, 8, f"{_TORCH}; {_KERAS}"),
+    "keras live torch float64": Tolerance(4, 5, f"{_TORCH}; {_KERAS}"),
+    "keras live jax float32": Tolerance(4, 2, _KERAS),
+    "keras live jax float64": Tolerance(3, 4, _KERAS),
+    "keras live tensorflow float32": Tolerance(4, 4, _KERAS),
+    "keras live tensorflow float64": Tolerance(3, 4, _KERAS),
+    "keras live, TF1": Tolerance(15, 8, f"{_TF1}, and v moves by (g² - v)·(1 - decay)"),
+    "keras, NumPy float32": Tolerance(16, 12, f"{_ORDER}; {_COUPLED}; v - m² is uncertain by an ulp of v"),
+    "keras, NumPy float64": Tolerance(8, 8, f"{_ORDER}; {_COUPLED}"),
+    "keras, NumPy, bias correction, centered by difference": Tolerance(
+        8, 8000, "at the first step the corrected v - m² is 0 but for an ulp of g² = 9, half of which over eps = .001 is 4,500 ulp of it"
+    ),
+}
+
 
 class Relative(NamedTuple):
     """How far a result may be from what it is compared with, as a share of it."""

@@ -8,7 +8,7 @@ from keras import backend, ops
 
 from rmsprop.kernels.operands import One, Rate
 from rmsprop.kernels.precision import biases
-from rmsprop.rule import Rule, Scalars, bind
+from rmsprop.rule import Rule, Scalars, bind, square
 
 BACKEND = backend.backend()
 # XLA and TensorFlow take subnormal numbers for 0, and so leave none in the state.
@@ -33,7 +33,7 @@ def bound(rule: Rule, real: str) -> Callable[..., tuple[Tensor, Tensor, Tensor, 
 
         update = eager.bound(rule, real)
     else:
-        update = bind(rule, sqrt=ops.sqrt)
+        update = bind(rule, sqrt=ops.sqrt, square=square)  # variables are real, whatever the form for complex ones
     return update
 
 
