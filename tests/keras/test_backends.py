@@ -21,7 +21,9 @@ def test_suite(backend, tmp_path):
 
 
 def test_a_missing_keras_names_the_extra():
-    code = "import sys; sys.modules['keras'] = None\nimport rmsprop\ntry:\n    rmsprop.keras\nexcept ImportError as e:\n    print(e)"
+    code = (
+        "import sys; sys.modules['keras'] = None\nimport rmsprop\ntry:\n    rmsprop.keras\nexcept ImportError as e:\n    print(e)"
+    )
     told = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout
     assert told == "rmsprop.keras needs Keras 3; install it with: pip install 'rmsprop[keras]'\n"
 

@@ -1,5 +1,6 @@
 """The optimizer that Keras's users see: arguments, what it keeps of each variable, and its config."""
 
+import warnings
 from typing import Any
 
 import keras
@@ -122,8 +123,9 @@ class RMSprop(keras.optimizers.Optimizer):  # type: ignore[misc]
         for key, value in spread(rule).items():
             setattr(self, key, value)
         self._first_lr = 0.0 if callable(learning_rate) else rate(rule, learning_rate)
-        self._making_state = self._stateless = False
-        self._plan: Any = None  # of the steps on PyTorch
+        self._making_state = False
+        self.passed_through = False  # whether values are passed through, of which none may be changed in place
+        self.plan: Any = None  # of the steps on PyTorch
 
     @property
     def rule(self) -> Rule:
@@ -231,26 +233,12 @@ class RMSprop(keras.optimizers.Optimizer):  # type: ignore[misc]
 
     def _backend_update_step(self, grads: Any, trainable_variables: Any, learning_rate: Any) -> None:
         """Take one step with all variables; on PyTorch together, as Keras does."""
-        if BACKEND != "torch":
-            super()._backend_update_step(grads, trainable_variables, learning_rate)
+        if BACKEND == "torch":
+            from rmsprop.keras.plan import step
+
+            step(self, grads, trainable_variables, learning_rate)
         else:
-            self._torch_update_step(grads, trainable_variables, learning_rate)
-
-    def _torch_update_step(self, grads: Any, variables: Any, learning_rate: Any) -> None:
-        """Take one step with all variables on PyTorch."""
-        import torch
-
-        from rmsprop.keras.plan import Plan
-
-        with torch.no_grad():
-            left = range(len(variables))
-            # A compiler fuses the operations by itself, and values that are only passed through are not to be changed.
-            if not self._stateless and not torch.compiler.is_compiling():
-                if self._plan is None or not self._plan.holds(self.rule, variables):
-                    self._plan = Plan(self, variables)
-                left = self._plan.advance(grads, learning_rate, self.iterations)
-            for i in left:
-                self.update_step(grads[i], variables[i], learning_rate)
+            super()._backend_update_step(grads, trainable_variables, learning_rate)
 
     def stateless_apply(self, optimizer_variables: Any, grads: Any, trainable_variables: Any) -> Any:
         """Return new variables and new state, as in Keras, with nothing assigned.
@@ -260,11 +248,11 @@ class RMSprop(keras.optimizers.Optimizer):  # type: ignore[misc]
             grads: gradients.
             trainable_variables: values of the variables that the optimizer was built for.
         """
-        self._stateless = True
+        self.passed_through = True
         try:
             return super().stateless_apply(optimizer_variables, grads, trainable_variables)
         finally:
-            self._stateless = False
+            self.passed_through = False
 
     def _apply_weight_decay(self, variables: Any) -> None:
         """Leave it to the rule, which needs no pass of its own for it."""
@@ -281,14 +269,21 @@ class RMSprop(keras.optimizers.Optimizer):  # type: ignore[misc]
     def load_own_variables(self, store: Any) -> None:
         """Go on from a state that this class or `keras.optimizers.RMSprop` has saved, or refuse it with nothing changed.
 
+        An optimizer that is not built loads nothing, and warns, as in Keras.
+
         Args:
             store: a mapping of names to arrays.
 
         Raises:
             ValueError: it is the state of another optimizer, or of another model; the message says what differs.
         """
-        if not self.built:  # Keras warns that nothing is loaded before there is anything to load into
-            super().load_own_variables(store)
+        if not self.built:
+            # As Keras does: weights that were trained elsewhere are often loaded before there is any state.
+            warnings.warn(
+                f"the state of optimizer {self.name!r} was not loaded, as it is not built; call "
+                "optimizer.build(model.trainable_variables) before loading, to go on from it",
+                stacklevel=2,
+            )
             return
         for variable, value in zip(self.variables, saved.read(store, self), strict=True):
             variable.assign(value)

@@ -132,7 +132,8 @@ class Plan:
         arrays: list[list[Tensor | None]] = []
         for i, variable in enumerate(variables):
             state = optimizer.state_of(optimizer._get_variable_index(variable))
-            arrays.append([self.tensors[i].detach(), *(state[a].value if a in state else None for a in "vmb")])
+            # Not detached: what shares the memory would not tell when the variable moves to other memory.
+            arrays.append([self.tensors[i], *(state[a].value if a in state else None for a in "vmb")])
             rule = optimizer.rule_for(variable)
             way = _way(arrays[i], rule)
             if way is None:
@@ -172,6 +173,26 @@ class Plan:
             else:
                 batch.advance(here, lr, steps)
         return self.left
+
+
+@torch.compiler.disable  # type: ignore[untyped-decorator]  # the compiled pass is in no need of another compiler
+def step(optimizer: Any, grads: Sequence[Any], variables: Sequence[Any], lr: Any) -> None:
+    """Take one step.
+
+    Args:
+        optimizer: whose step it is; its `plan` is kept up to date.
+        grads: one for each variable.
+        variables: of Keras.
+        lr: learning rate.
+    """
+    with torch.no_grad():
+        left: Sequence[int] = range(len(variables))
+        if not optimizer.passed_through:
+            if optimizer.plan is None or not optimizer.plan.holds(optimizer.rule, variables):
+                optimizer.plan = Plan(optimizer, variables)
+            left = optimizer.plan.advance(grads, lr, optimizer.iterations)
+        for i in left:
+            optimizer.update_step(grads[i], variables[i], lr)
 
 
 def _way(arrays: Sequence[Tensor | None], rule: Rule) -> type[Sweep] | type[Stacked] | None:

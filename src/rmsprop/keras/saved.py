@@ -47,6 +47,11 @@ def read(store: Any, optimizer: Any) -> list[NDArray[Any]]:
             f"{len(keys - {MARK})}: it is of another model, or of an optimizer with other options (momentum, centered, use_ema, "
             "gradient_accumulation_steps, a schedule for learning_rate); nothing was loaded"
         )
+    if marked and not rule.centered:
+        raise ValueError(
+            f"the saved state is that of a centered optimizer, and {optimizer.name!r} is not; make it with centered=True; "
+            "nothing was loaded"
+        )
     values = [np.asarray(store[str(i)]) for i in range(len(variables))]
     for variable, value in zip(variables, values, strict=True):
         if value.shape != tuple(variable.shape):

@@ -84,7 +84,7 @@ def test_goes_on_in_another_optimizer(here: str, there: str, variant: str, tmp_p
         if here == there:
             assert_bits(one, other)
         else:
-            assert np.max(np.abs(other - one)) <= RELATIVE["keras, moved"].share * np.max(np.abs(one)), RELATIVE[
+            assert np.max(np.abs(other - one)) <= RELATIVE["keras, carried"].share * np.max(np.abs(one)), RELATIVE[
                 "keras, moved"
             ].reason
 

@@ -16,7 +16,9 @@ MATRIX = [
     {**momentum, **centered, **decay}
     for momentum, centered, decay in itertools.product(
         # 0.125 is exact in float32, through which Keras takes weight decay on TensorFlow.
-        ({}, {"momentum": 0.9}), ({}, {"centered": True, "epsilon": 1e-3}), ({}, {"weight_decay": 0.125})
+        ({}, {"momentum": 0.9}),
+        ({}, {"centered": True, "epsilon": 1e-3}),
+        ({}, {"weight_decay": 0.125}),
     )
 ]
 # Each number and each of the base class's options, away from its default.
@@ -70,7 +72,9 @@ def test_options(options):
     assert any((a != b).any() for a, b in zip(ours[0]["p"], ours[-1]["p"], strict=True))
 
 
-@pytest.mark.parametrize("wrong", [{"rho": 0.901}, {"epsilon": 0.31}, {"weight_decay": 0.11}, {"momentum": 0.501}, {"eps_place": "outside"}])
+@pytest.mark.parametrize(
+    "wrong", [{"rho": 0.901}, {"epsilon": 0.31}, {"weight_decay": 0.11}, {"momentum": 0.501}, {"eps_place": "outside"}]
+)
 def test_a_wrong_value_would_show(wrong):
     """The comparison notices each."""
     right = {"rho": 0.9, "epsilon": 0.3, "weight_decay": 0.1, "momentum": 0.5}
@@ -83,7 +87,7 @@ def test_a_wrong_value_would_show(wrong):
 
 @pytest.mark.parametrize("gradient_accumulation_steps", [None, 2])
 def test_schedules(gradient_accumulation_steps):
-    rates = [lambda: keras.optimizers.schedules.ExponentialDecay(0.1, 2, 0.5), lambda: (lambda: 0.02)]
+    rates = [lambda: keras.optimizers.schedules.ExponentialDecay(0.1, 2, 0.5), lambda: lambda: 0.02]
     for rate in rates:
         options = {"gradient_accumulation_steps": gradient_accumulation_steps, "momentum": 0.9}
         held(worst(*pair(options, rate=rate())))

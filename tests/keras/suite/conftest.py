@@ -7,6 +7,8 @@ import pytest
 OTHERS = (
     # keras.Variable has not followed NumPy 2 in this.
     "ignore:__array__ implementation doesn't accept a copy keyword:DeprecationWarning",
+    # torch.compile's own parts.
+    "ignore:`torch.jit.*` is deprecated:DeprecationWarning",
 )
 
 
