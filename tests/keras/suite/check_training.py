@@ -182,9 +182,7 @@ if BACKEND == "tensorflow":
     import tensorflow as tf
 
     @pytest.mark.parametrize("jit", [None, False, True])
-    @pytest.mark.parametrize(
-        "options", [{}, {"momentum": 0.9}, {"centered": True, "epsilon": 0.1}, {"weight_decay": 0.1}], ids=str
-    )
+    @pytest.mark.parametrize("options", [{}, {"momentum": 0.9}, {"centered": True, "epsilon": 0.1}, {"weight_decay": 0.1}], ids=str)
     def test_indexed_slices(options, jit):
         slices = tf.IndexedSlices(tf.constant([[1.0, 2.0], [3.0, 4.0]]), tf.constant([3, 1]), tf.constant([5, 2]))
         found = []
