@@ -159,6 +159,12 @@ def test_config(name):
         assert again.get_config() == config
 
 
+def test_config_of_a_rule_of_ones_own():
+    rule = rmsprop.Rule(name="mine", decay=0.75, eps=0.01, momentum=0.5, nesterov=True, lr_in_momentum=False)
+    again = OURS.from_config(json.loads(json.dumps(OURS(0.1, dialect=rule).get_config())))
+    assert (again.rule, again.rule.name) == (rule, "mine")
+
+
 def test_config_of_a_schedule_and_of_a_few_arguments():
     optimizer = OURS(keras.optimizers.schedules.ExponentialDecay(0.1, 2, 0.5), dialect="tf1")
     again = OURS.from_config(json.loads(json.dumps(optimizer.get_config())))

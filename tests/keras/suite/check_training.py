@@ -135,6 +135,24 @@ def test_stateless_apply_changes_nothing_in_place(name):
     near(state, optimizer.variables, 1e-6)
 
 
+@pytest.mark.skipif(BACKEND == "tensorflow", reason="Keras's variables there are TensorFlow's own")
+def test_a_stateless_scope_keeps_the_variables():
+    arrays, grads = problem(steps=2)
+    optimizer, variables = OURS(0.01, momentum=0.9), made(arrays)
+    optimizer.build(variables)
+    first, second = ([ops.convert_to_tensor(a) for a in g] for g in grads)
+    optimizer.apply(first)  # what was prepared for the variables themselves must not be used in the scope
+    held = [*variables, *optimizer.variables]
+    before = [numpy(v) for v in held]
+    with keras.StatelessScope([(v, ops.copy(v.value)) for v in held]) as scope:
+        optimizer.apply(second)
+    inside = [numpy(scope.get_current_value(v)) for v in held]
+    for v, value in zip(held, before, strict=True):
+        np.testing.assert_array_equal(numpy(v), value)
+    optimizer.apply(second)
+    near(inside, held, 1e-6)
+
+
 @pytest.mark.skipif(BACKEND != "jax", reason="of JAX")
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
 @pytest.mark.parametrize("name", ["keras", "everything"])
