@@ -13,6 +13,7 @@ import pytest
 
 from rmsprop import dialect_names
 from rmsprop.cli import run
+from tests.terminal import drawn
 
 ROOT = Path(__file__).parent.parent
 MODEL = "y = a*x**2 + b*x + c"
@@ -191,25 +192,10 @@ def test_ctrl_c_reports_the_best_so_far(folder):
 
 
 def test_progress_is_drawn_on_a_terminal_only(folder):
-    pty = pytest.importorskip("pty", reason="pseudo-terminals are POSIX")
-    parent, child = pty.openpty()
-    environment = {**os.environ, "PYTHONPATH": str(ROOT / "src"), "TERM": "xterm"}
     command = [*PROGRAM, "fit", "quadratic.csv", MODEL, "--epochs", "2000"]
-    with subprocess.Popen(command, cwd=folder, env=environment, stdout=subprocess.DEVNULL, stderr=child) as process:
-        os.close(child)
-        drawn = b""
-        while True:
-            try:
-                part = os.read(parent, 65536)
-            except OSError:
-                break
-            if not part:
-                break
-            drawn += part
-    os.close(parent)
-    assert process.returncode == 0
-    assert b"RMSprop" in drawn
-    assert b"epochs, loss" in drawn
+    told = drawn(command, folder, {**os.environ, "PYTHONPATH": str(ROOT / "src")})
+    assert b"RMSprop" in told
+    assert b"epochs, loss" in told
 
 
 def test_dialects_table_names_every_dialect(capsys):

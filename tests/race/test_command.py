@@ -12,6 +12,7 @@ import pytest
 from rmsprop.cli import run
 from rmsprop.race.landscapes import landscape_names
 from tests.expression.test_language import ATTACKS
+from tests.terminal import drawn
 
 ROOT = Path(__file__).parents[2]
 FILES = ["race.gif", "race.html", "race.json", "race.png"]
@@ -200,25 +201,10 @@ def test_attack_is_refused(folder, capsys, text):
 
 
 def test_progress_is_drawn_on_a_terminal_only(folder):
-    pty = pytest.importorskip("pty", reason="pseudo-terminals are POSIX")
-    parent, child = pty.openpty()
-    environment = {**os.environ, "PYTHONPATH": str(ROOT / "src"), "TERM": "xterm"}
     command = [sys.executable, "-c", "from rmsprop.cli import main; main()", "race", "beale", "--steps", "400", "--budget", "5"]
-    with subprocess.Popen(command, cwd=folder, env=environment, stdout=subprocess.DEVNULL, stderr=child) as process:
-        os.close(child)
-        drawn = b""
-        while True:
-            try:
-                part = os.read(parent, 65536)
-            except OSError:
-                break
-            if not part:
-                break
-            drawn += part
-    os.close(parent)
-    assert process.returncode == 0
-    assert b"race" in drawn
-    assert b"pictures" in drawn
+    told = drawn(command, folder, {**os.environ, "PYTHONPATH": str(ROOT / "src")})
+    assert b"race" in told
+    assert b"pictures" in told
 
 
 def test_missing_extra_is_answered_with_the_command(folder):
