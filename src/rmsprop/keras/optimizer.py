@@ -181,7 +181,7 @@ class RMSprop(keras.optimizers.Optimizer):  # type: ignore[misc]
                 name = "variance" if slots[argument].name == "variance" else name
                 kept[argument] = self.add_optimizer_variables(variables, name, initializer=initializer)
         self._making_state = False
-        self._velocities, self._momentums, self._average_gradients = kept.values()
+        self._velocities, self._momentums, self._average_gradients = kept["v"], kept["b"], kept["m"]
 
     def add_variable(self, shape: Any, initializer: Any = "zeros", dtype: Any = None, **options: Any) -> Any:
         """Add a variable to the optimizer, as in Keras; that of a rule's state has the precision of the arithmetic.

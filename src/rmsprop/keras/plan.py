@@ -39,16 +39,17 @@ class Sweep:
         table = np.zeros((len(ROWS), len(arrays)), np.int64)
         for k, row in enumerate(arrays):
             table[: len(row), k] = [0 if a is None else a.data_ptr() for a in row]
-        self.places: list[int] = table[0].tolist()
         self.columns = Columns(table, np.array([p.numel() for p in self.params], np.int64), numbers=1)
-        self.memory = Memory.of(
-            (a.data_ptr(), a.data_ptr() + a.nbytes) for row in arrays for a in row if a is not None and a.numel()
-        )
+        kept = {"p", *(slot.argument for slot in rule.slots)}
+        assert all((a is not None) == (name in kept) for row in arrays for name, a in zip("pvmb", row, strict=True))
+        self.held = [a for row in arrays for a in row if a is not None]
+        self.places = [a.data_ptr() for a in self.held]
+        self.memory = Memory.of((a.data_ptr(), a.data_ptr() + a.nbytes) for a in self.held if a.numel())
         self.numbers: tuple[Any, Numbers] | None = None
 
     def holds(self) -> bool:
-        """Return whether the variables are still where the table has them."""
-        return all(p.data_ptr() == place for p, place in zip(self.params, self.places, strict=True))
+        """Return whether the variables and their state are still where the table has them."""
+        return [a.data_ptr() for a in self.held] == self.places
 
     def advance(self, grads: Sequence[Any], lr: float, steps: int) -> None:
         """Take one step.

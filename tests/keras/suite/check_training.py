@@ -343,17 +343,18 @@ def test_autograd_sees_that_a_variable_was_changed():
 def test_memory_that_moves_is_followed():
     arrays, grads = problem(steps=4)
     found = []
-    for moves in (False, True):
+    for moves in ("nothing", "variables", "state"):
         variables, optimizer = made(arrays), OURS(0.01, momentum=0.9)
         optimizer.build(variables)
         for t, g in enumerate(grads):
-            if moves and t == 2:
-                for v in variables:
+            if t == 2:
+                for v in {"nothing": [], "variables": variables, "state": optimizer.variables}[moves]:
                     v.value.data = v.value.data.clone()
             optimizer.apply([ops.convert_to_tensor(a) for a in g])
-        found.append([numpy(v) for v in variables])
-    for a, b in zip(*found, strict=True):
-        np.testing.assert_array_equal(a, b)
+        found.append([numpy(v) for v in [*variables, *optimizer.variables]])
+    for a, *others in zip(*found, strict=True):
+        for b in others:
+            np.testing.assert_array_equal(a, b)
 
 
 @pytest.mark.skipif(BACKEND != "torch", reason="of PyTorch")
