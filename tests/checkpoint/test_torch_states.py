@@ -1,5 +1,6 @@
 """What is read from a live optimizer and from state dicts in all their forms, and what is put back."""
 
+import inspect
 from collections import OrderedDict
 from typing import Any
 
@@ -13,6 +14,7 @@ import rmsprop.torch
 from rmsprop.checkpoint import Group, State, capture, load, restore, save
 from rmsprop.checkpoint.kinds import KINDS
 from rmsprop.checkpoint.torch.kinds import LAYOUTS, kind_of_class
+from rmsprop.rule import AXES
 from rmsprop.state import axes_of
 from tests.cases import RULES
 from tests.checkpoint.harness import assert_same
@@ -66,6 +68,15 @@ def test_the_table_of_kinds_is_that_of_the_classes() -> None:
         assert {key: group[key] for key in layout.options} == dict(layout.options)
         assert capture(made).groups[0].rule == rmsprop.dialect(KINDS[kind].dialect)
         assert capture(made).groups[0].lr == rmsprop.dialect(KINDS[kind].dialect).lr
+
+
+@pytest.mark.parametrize("kind", [kind for kind in LAYOUTS if kind != "rmsprop.torch"])
+def test_what_each_can_say_is_what_its_constructor_takes(kind: str) -> None:
+    called = {"alpha": "decay", "decoupled_decay": "weight_decay_form"}
+    taken = {called.get(name, name) for name in inspect.signature(upstream(kind)).parameters} & set(AXES)
+    if kind == "bitsandbytes":
+        taken -= {"momentum", "centered"}  # which it takes, and does not use or refuses
+    assert set(KINDS[kind].said) == taken | {"centered_form"}
 
 
 def forms(optimizer: Any) -> dict[str, Any]:
@@ -248,6 +259,17 @@ def test_a_capture_and_a_restore_copy() -> None:
     train(params, fresh, gradients(2))
     for p, held in zip(state.parameters, before, strict=True):
         assert (p.slots["square_avg"] == held).all()
+
+
+def test_views_that_are_conjugate_or_negative_are_read() -> None:
+    saved = trained("pytorch", torch.complex64, momentum=0.9)[1].state_dict()
+    buffer = saved["state"][0]["momentum_buffer"]
+    saved["state"][0]["momentum_buffer"] = buffer.clone().conj()
+    assert (next(capture(saved).parameters).slots["momentum_buffer"] == buffer.numpy().conj()).all()
+    real = trained("pytorch", momentum=0.9)[1].state_dict()
+    real["state"][0]["momentum_buffer"] = buffer.clone().conj().imag
+    assert real["state"][0]["momentum_buffer"].is_neg()
+    assert (next(capture(real).parameters).slots["momentum_buffer"] == -buffer.imag.numpy()).all()
 
 
 def test_layouts_in_memory_come_back() -> None:

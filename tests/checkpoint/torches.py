@@ -3,6 +3,7 @@
 import functools
 import importlib
 import importlib.util
+import io
 import sys
 import types
 from collections.abc import Callable, Iterable, Sequence
@@ -136,3 +137,12 @@ def ulps(ours: Any, theirs: Any, size: np.ndarray) -> float:
 def magnitude(p: Any) -> np.ndarray:
     """Return the magnitudes of a parameter's parts, in its precision."""
     return np.abs((torch.view_as_real(p.detach()) if p.is_complex() else p.detach()).numpy())
+
+
+def saved(content: Any = None, *, zipped: bool = True) -> bytes:
+    """Return a file of torch.save."""
+    stream = io.BytesIO()
+    if content is None:
+        content = trained("pytorch", momentum=0.9)[1].state_dict()
+    torch.save(content, stream, _use_new_zipfile_serialization=zipped)
+    return stream.getvalue()

@@ -118,7 +118,7 @@ def _archive(file: BinaryIO | io.BytesIO) -> zipfile.ZipFile:
         archive = zipfile.ZipFile(file)
         # PyTorch takes the directory's place from the record at the end, Python from the directory's length.
         file.seek(-22, os.SEEK_END)
-        if archive.comment or file.read(4) != b"PK\x05\x06" or archive.start_dir != _directory(file):
+        if file.read(4) != b"PK\x05\x06" or archive.start_dir != _directory(file):
             raise FileError("it is damaged: its directory is not where its end says")
     except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError, MemoryError) as error:
         if isinstance(error, FileError):
