@@ -23,6 +23,7 @@ test-upstream: $(VENV)/test.installed
 # The examples that run inside large packages.
 test-hosts: $(VENV)/hosts.installed
 	$(BIN)/python -m pytest -m hosts tests/examples
+	$(BIN)/python -m pytest tests/checkpoint -k "timm or bitsandbytes"
 
 lint: $(VENV)/test.installed
 	$(BIN)/ruff check .
