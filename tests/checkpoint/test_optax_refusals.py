@@ -32,7 +32,7 @@ SAID: dict[str, tuple[Any, dict[str, Any], str]] = {
     "no momentum": (
         rms(momentum=0.9),
         {"lr": 0.1, "step": 0},
-        r"keeps a momentum buffer; say its momentum, as momentum=0\.9 or --mom",
+        r"keeps a momentum buffer; say its momentum, as momentum=0\.9 or --set momentum=0\.9",
     ),
     "momentum": (
         rms(),
