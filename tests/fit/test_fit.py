@@ -8,6 +8,7 @@ import pytest
 from rmsprop.expression.evaluate import Evaluator
 from rmsprop.expression.model import Model
 from rmsprop.fit import DataError, DivergedError, FitResult, UsageError, article, fit, solve, train
+from rmsprop.fit.plot import draw
 from tests.tolerances import RELATIVE
 
 OPTIMUM = RELATIVE["fit, optimum"].share
@@ -268,6 +269,21 @@ def test_interrupt_keeps_the_best_so_far(decay):
     assert 95 <= result.epochs <= 105
     assert result.rss / 400 == pytest.approx(min(result.losses))
     assert "best parameters so far" in str(result)
+
+
+def test_interrupt_within_a_sample_leaves_a_run_that_can_be_drawn(decay, monkeypatch):
+    taken = iter(range(20))
+    effective = train._Walk.effective
+
+    def stop(walk):
+        if next(taken, None) is None:
+            raise KeyboardInterrupt
+        return effective(walk)
+
+    monkeypatch.setattr(train._Walk, "effective", stop)
+    result = fit(decay, DECAY, start={"a": 1, "b": 1, "c": 1})
+    assert result.interrupted
+    assert draw(result, "png").startswith(b"\x89PNG")
 
 
 def test_interrupted_polishing_keeps_the_run(decay, monkeypatch):

@@ -126,9 +126,10 @@ def _loss(ax: Any, fit: FitResult) -> None:
 
 
 def _effective(ax: Any, fit: FitResult) -> None:
-    rates = np.array(fit.run.effective).reshape(-1, len(fit.parameters))
+    epochs = [epoch for epoch, _ in fit.run.effective]
+    rates = np.array([rate for _, rate in fit.run.effective]).reshape(-1, len(fit.parameters))
     for k, name in enumerate(fit.parameters):
-        ax.plot(fit.run.effective_epochs, rates[:, k], color=_LINES[k % len(_LINES)], linewidth=1, label=name)
+        ax.plot(epochs, rates[:, k], color=_LINES[k % len(_LINES)], linewidth=1, label=name)
     if rates.size and (rates > 0).all():
         _logarithmic(ax)
     if rates.size:

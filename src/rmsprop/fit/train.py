@@ -74,7 +74,8 @@ class Run:
         best: (p,) parameters of the lowest loss seen.
         end: (p,) parameters at the end.
         losses: mean loss at the start and after each epoch.
-        effective_epochs, effective: epochs, and (samples, p) effective learning rates in each parameter's own unit.
+        effective: epochs, each with the (p,) effective learning rates after it, in each parameter's own unit. A pair is one entry,
+            so that Ctrl-C cannot part it.
         diverged: epoch at which the loss or gradient last left the finite numbers, or None.
         interrupted: whether the user stopped it.
         restarts: how often the coordinates were measured again.
@@ -84,8 +85,7 @@ class Run:
     best_loss: float
     end: Array
     losses: list[float]
-    effective_epochs: list[int] = field(default_factory=list)
-    effective: list[Array] = field(default_factory=list)
+    effective: list[tuple[int, Array]] = field(default_factory=list)
     diverged: int | None = None
     interrupted: bool = False
     restarts: int = 0
@@ -227,8 +227,7 @@ def _record(run: Run, loss: float, walk: _Walk, settings: Settings, progress: Pr
     run.losses.append(loss)
     every = max(1, settings.epochs // _SAMPLES)
     if run.epochs % every == 0:
-        run.effective_epochs.append(run.epochs)
-        run.effective.append(walk.effective())
+        run.effective.append((run.epochs, walk.effective()))
         if progress is not None:
             progress(run.epochs, settings.epochs, run.best_loss)
 
