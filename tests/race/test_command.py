@@ -152,8 +152,8 @@ def test_list_names_every_landscape(capsys):
         (["ravine", "--data", "quadratic.csv", "--model", MODEL], 2, "not both"),
         (["--data", "quadratic.csv"], 2, "belong together"),
         (["--model", MODEL], 2, "belong together"),
-        (["--data", "quadratic.csv", "--model", MODEL], 2, "--over must name two of the model's parameters a, b, c"),
-        (["--data", "quadratic.csv", "--model", MODEL, "--over", "a,q"], 2, "such as --over a,b; got 'a,q'"),
+        (["--data", "quadratic.csv", "--model", MODEL], 2, "over must name two of the model's parameters a, b, c, such as a,b"),
+        (["--data", "quadratic.csv", "--model", MODEL, "--over", "a,q"], 2, "such as a,b; got 'a,q'"),
         (["--data", "quadratic.csv", "--model", "y = a*x.real + b"], 2, "an attribute"),
         (
             ["--data", "quadratic.csv", "--model", MODEL, "--over", "a,c", "--start", "a=1"],

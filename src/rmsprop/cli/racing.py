@@ -11,16 +11,16 @@ import typer
 from rmsprop.cli import INTERRUPTED, say
 from rmsprop.cli.progress import Progress
 from rmsprop.cli.text import columns
-from rmsprop.errors import DataError, UsageError
-from rmsprop.expression.hints import listed
+from rmsprop.errors import UsageError
 from rmsprop.outputs import check_directory, write_all
+from rmsprop.race.fitted import of_data
 from rmsprop.race.landscapes import landscape, landscape_names
 from rmsprop.race.noise import noise_kinds, parse_noise
-from rmsprop.race.problem import Problem
+from rmsprop.race.problem import Point, Problem
 from rmsprop.race.report import notes, rows, to_json
 from rmsprop.race.rivals import Rival, rival, rival_names
 from rmsprop.race.style import headline
-from rmsprop.race.surface import compiled, of_formula, of_model
+from rmsprop.race.surface import compiled, of_formula
 from rmsprop.race.tournament import Race, Settings, race
 
 #: What is raced on where nothing is named.
@@ -148,31 +148,13 @@ def _problem(text: str | None, data: str | None, model: str | None, over: str | 
 
 def _surface(data: str, text: str, over: str | None, start: str | None) -> Problem:
     """Return the loss of a model over two parameters, the others at their given values or those of the fit."""
-    from rmsprop.data.source import available_memory, open_source
-    from rmsprop.expression.model import Model
-    from rmsprop.fit import fit
-    from rmsprop.fit.stream import too_large
-
-    source = open_source(data)
-    plain = Model(text, source.names)
-    names = _names(over, "--over") if over is not None else plain.parameters
-    if len(set(names)) != 2 or not set(names) <= set(plain.parameters):
-        every, some, got = listed(plain.parameters), ",".join(plain.parameters[:2]), "" if over is None else f"; got {over[:60]!r}"
-        raise UsageError(f"--over must name two of the model's parameters {every}, such as --over {some}{got}")
-    pair = (names[0], names[1])
-    given = _numbers(start, "--start", f"{pair[0]}=1,{pair[1]}=2") if start and "=" in start else {}
-    model = Model(text, source.names, start=given)
-    both = {name: value for name, value in given.items() if name in pair}
-    if len(both) == 1:
-        raise UsageError(f"--start gives {next(iter(both))} but not the other of {pair[0]} and {pair[1]}; give both, or none")
-    plain_pair = start and "=" not in start
-    begin = parse_point(start, pair) if plain_pair else (both[pair[0]], both[pair[1]]) if both else None
-    if too_large(source, len(model.used_columns), available_memory() // 2):
-        raise DataError(f"{data} is larger than half of the free memory; race on a sample of its rows")
-    held = {name: value for name, value in given.items() if name not in pair}
-    fitted = fit(source, text, start=held)
-    values = {name: parameter.value for name, parameter in fitted.parameters.items()} | held
-    return of_model(model, source.read(model.used_columns, "drop").columns, pair, values, begin)
+    names = None if over is None else _names(over, "--over")
+    first, second = names if names is not None and len(names) == 2 else ("a", "b")
+    begin: Point | dict[str, float] | None = None
+    if start is not None:
+        by_name = "=" in start
+        begin = _numbers(start, "--start", f"{first}=1,{second}=2") if by_name else parse_point(start, (first, second))
+    return of_data(data, text, names, begin)
 
 
 def _files(done: Race, bar: Progress) -> dict[str, bytes]:

@@ -7,6 +7,7 @@
 'rmsprop'
 """
 
+from rmsprop.race.fitted import of_data
 from rmsprop.race.landscapes import landscape, landscape_names
 from rmsprop.race.noise import Noise, noise_kinds
 from rmsprop.race.problem import Problem
@@ -24,6 +25,7 @@ __all__ = [
     "landscape",
     "landscape_names",
     "noise_kinds",
+    "of_data",
     "of_formula",
     "of_model",
     "race",
