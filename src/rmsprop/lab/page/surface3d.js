@@ -1,0 +1,93 @@
+/** The landscape as a surface, with the ways on it. */
+
+import { at } from "./dom.js";
+import { shades } from "./landscape.js";
+import { SOLID, inkOf } from "./marks.js";
+import { CONFIG, axis, layout, onResize, plotly } from "./plots.js";
+import { changeView, shownStep } from "./state.js";
+
+const CAMERA = { eye: { x: 1.1, y: -1.35, z: 0.95 }, center: { x: 0, y: 0, z: -0.15 }, up: { x: 0, y: 0, z: 1 } };
+
+/** Show the surface while the view is in 3-D. */
+export function showSurface(store) {
+  const plot = at("surface-plot");
+  let drawn = false;
+  let busy = false;
+  let late = false;
+
+  /** Return a way's part up to a step that lies in the window. */
+  const wayOf = ({ p, level }, from, to, [left, right, bottom, top]) => {
+    const inside = (k) => p[0][k] >= left && p[0][k] <= right && p[1][k] >= bottom && p[1][k] <= top && p[0][k] !== null && p[1][k] !== null;
+    const way = { x: [], y: [], z: [] };
+    for (let k = from; k <= to; k++) {
+      way.x.push(inside(k) ? p[0][k] : null);
+      way.y.push(inside(k) ? p[1][k] : null);
+      way.z.push(inside(k) ? level[k] : null);
+    }
+    return way;
+  };
+
+  const redraw = async () => {
+    const { surface, trace, view, theme } = store.get();
+    if (view.mode !== "3d" || !surface || !trace || !plot.clientWidth) return;
+    const step = shownStep(store.get());
+    const land = {
+      type: "surface", x: surface.x, y: surface.y, z: surface.z, colorscale: shades(), showscale: false, hoverinfo: "skip",
+      contours: { x: { highlight: false }, y: { highlight: false }, z: { highlight: false } },
+      lighting: { ambient: 0.85, diffuse: 0.35, specular: 0.02, roughness: 0.9 },
+    }; // prettier-ignore
+    const ways = trace.runs.flatMap((run) => {
+      const ink = inkOf(run.look, theme);
+      const common = { type: "scatter3d", hoverinfo: "skip" };
+      const line = { color: ink, width: 2 * run.look.width, dash: run.look.dash === "dashdot" ? "dash" : run.look.dash };
+      const marker = { symbol: SOLID[run.look.symbol] ?? "circle", size: 6, color: ink, line: { color: "white", width: 1 } };
+      return [
+        { ...common, mode: "lines", line, ...wayOf(run, 0, step, surface.window) },
+        { ...common, mode: "markers", marker, ...wayOf(run, step, step, surface.window) },
+      ];
+    });
+    const names = trace.names;
+    const title = (text) => ({ title: { text }, fixedrange: false, backgroundcolor: "rgba(0,0,0,0)", showspikes: false });
+    const scene = {
+      xaxis: axis(title(names[0])), yaxis: axis(title(names[1])), zaxis: axis({ ...title(""), showticklabels: false }),
+      camera: view.camera ?? CAMERA, aspectmode: "manual", aspectratio: { x: 1.15, y: 1.15, z: 0.6 }, dragmode: "orbit",
+    }; // prettier-ignore
+    const look = layout({ margin: { l: 0, r: 0, t: 0, b: 0 }, width: plot.clientWidth, height: plot.clientHeight, scene, dragmode: "orbit" });
+    busy = true;
+    await plotly().react(plot, [land, ...ways], look, { ...CONFIG, scrollZoom: false });
+    busy = false;
+    if (!drawn) plot.on("plotly_relayout", (change) => change["scene.camera"] && keepCamera(change["scene.camera"]));
+    drawn = true;
+  };
+
+  const keepCamera = ({ eye, center, up }) => {
+    const bare = ({ x, y, z }) => ({ x: Number(x.toFixed(3)), y: Number(y.toFixed(3)), z: Number(z.toFixed(3)) });
+    changeView(store, { camera: { eye: bare(eye), center: bare(center), up: bare(up) } });
+  };
+
+  const follow = async () => {
+    const { surface, trace, view } = store.get();
+    if (view.mode !== "3d" || !drawn || !surface || !trace) return;
+    if (busy) return void (late = true);
+    busy = true;
+    const step = shownStep(store.get());
+    const parts = trace.runs.flatMap((run) => [wayOf(run, 0, step, surface.window), wayOf(run, step, step, surface.window)]);
+    const places = parts.map((_, k) => k + 1);
+    await plotly().restyle(plot, { x: parts.map((w) => w.x), y: parts.map((w) => w.y), z: parts.map((w) => w.z) }, places);
+    busy = false;
+    if (late) {
+      late = false;
+      follow();
+    }
+  };
+
+  store.on(["surface", "trace", "theme", "view"], (state, changed) => {
+    const mode = state.view.mode;
+    const turned = mode !== plot.dataset.mode;
+    plot.dataset.mode = mode;
+    if (turned || changed.some((key) => key !== "view") || state.view.camera === null) redraw();
+  }); // prettier-ignore
+  store.on(["step"], follow, { now: false });
+  onResize(plot, redraw);
+  return { redraw };
+}
