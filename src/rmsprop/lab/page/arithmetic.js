@@ -6,6 +6,13 @@ import { t } from "./i18n.js";
 import { filled, formula } from "./mathml.js";
 import { changeView, chosenRun, shownStep } from "./state.js";
 
+/** Return a quantity's number: of one parameter and step, of a step, or the same all along; undefined where there is none. */
+function valueAt(quantity, parameter, step) {
+  if (!quantity) return undefined;
+  if (quantity.values) return quantity.values[parameter][step - 1];
+  return quantity.each ? quantity.each[step - 1] : quantity.value;
+}
+
 /** Show the arithmetic of the chosen run. */
 export function showArithmetic(store) {
   const lines = at("arithmetic-lines");
@@ -25,12 +32,7 @@ export function showArithmetic(store) {
     at("arithmetic-step").textContent = t("arithmetic.step", { step });
     if (step === 0) return;
     for (const { template, place, quantities } of shown) {
-      const valueOf = (name) => {
-        const values = quantities[name];
-        if (values === undefined) return undefined;
-        return Array.isArray(values) ? (Array.isArray(values[0]) ? values[view.parameter] : values)[step - 1] : values;
-      };
-      place.replaceChildren(filled(template, valueOf));
+      place.replaceChildren(filled(template, (name) => valueAt(quantities[name], view.parameter, step)));
     }
     for (const { cell, values } of cells) cell.textContent = number(values[step - 1]);
   };

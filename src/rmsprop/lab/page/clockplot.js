@@ -1,6 +1,6 @@
 /** A plot over the steps, on the page's clock: lines that fill up to the step that is shown, and a hand to take hold of. */
 
-import { CONFIG, Overlay, axis, layout, onResize, plotly } from "./plots.js";
+import { CONFIG, Overlay, axis, layout, onResize, oneAtATime, plotly } from "./plots.js";
 import { lastStep, shownStep } from "./state.js";
 import { color } from "./theme.js";
 
@@ -34,7 +34,7 @@ export function clockPlot(store, plot, keys, content) {
     overlay.end();
   };
 
-  const redraw = async () => {
+  const redraw = oneAtATime(async () => {
     const state = store.get();
     const found = state.trace && content(state);
     shown = found && { ...found, lines: found.lines.map((line) => ({ ...line, xs: line.ys.map((_, k) => k + found.first) })) };
@@ -51,7 +51,7 @@ export function clockPlot(store, plot, keys, content) {
     }); // prettier-ignore
     await plotly().react(plot, [{ type: "scatter", x: [], y: [] }], look, CONFIG);
     draw();
-  };
+  });
 
   let held = false;
   const scrub = (event) => {

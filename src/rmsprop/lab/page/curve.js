@@ -2,7 +2,7 @@
 
 import { at } from "./dom.js";
 import { inkOf } from "./marks.js";
-import { CONFIG, Overlay, axis, layout, onResize, plotly } from "./plots.js";
+import { CONFIG, Overlay, axis, layout, onResize, oneAtATime, plotly } from "./plots.js";
 import { chosenRun, shownStep } from "./state.js";
 import { color } from "./theme.js";
 
@@ -39,7 +39,7 @@ export function showCurve(store) {
     overlay.end();
   };
 
-  const redraw = async () => {
+  const redraw = oneAtATime(async () => {
     const data = store.get().trace?.data;
     card.hidden = !data;
     if (!data || !plot.clientWidth) return;
@@ -55,7 +55,7 @@ export function showCurve(store) {
     }); // prettier-ignore
     await plotly().react(plot, [{ ...points, type: "scatter" }], look, CONFIG);
     draw();
-  };
+  });
 
   store.on(["trace", "theme"], redraw, { now: false });
   store.on(["step", "view"], draw, { now: false });

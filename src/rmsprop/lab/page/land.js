@@ -95,5 +95,5 @@ export function showLand(store, remark) {
     at("land-story").textContent = land.kind === "named" ? (has(key) ? t(key) : trace.story) : "";
     at("landscape-figure").setAttribute("aria-label", t("landscape.label", { title: trace.title }));
   });
-  return { openData: () => open("data"), data };
+  return { data, openPanel: (name) => (name === "formula_land" || name === "data_land" || name === "land") && open({ formula_land: "formula", data_land: "data", land: "named" }[name]) };
 }

@@ -2,7 +2,7 @@
 
 import { at } from "./dom.js";
 import { inkOf } from "./marks.js";
-import { CONFIG, Overlay, axis, layout, onResize, plotly } from "./plots.js";
+import { CONFIG, Overlay, axis, layout, onResize, oneAtATime, plotly } from "./plots.js";
 import { chosenRun, shownStep } from "./state.js";
 import { color } from "./theme.js";
 
@@ -21,6 +21,7 @@ export function showLandscape(store) {
   const plot = at("landscape-plot");
   const overlay = new Overlay(plot);
   let inks = null;
+  let revision = 0; // Plotly loses a contour's levels where only the layout is new
 
   const draw = () => {
     const state = store.get();
@@ -47,7 +48,7 @@ export function showLandscape(store) {
     placeHandle(overlay, trace.start);
   };
 
-  const redraw = async () => {
+  const redraw = oneAtATime(async () => {
     const { surface, trace, view } = store.get();
     if (!surface || view.mode !== "2d" || !plot.clientWidth) return;
     inks = null;
@@ -58,13 +59,13 @@ export function showLandscape(store) {
       hoverinfo: "skip", line: { color: color("contour"), width: 0.7 }, contours: { coloring: "fill" },
     }; // prettier-ignore
     const look = layout({
-      margin: { l: 52, r: 10, t: 8, b: 40 }, width: plot.clientWidth, height: plot.clientHeight,
+      margin: { l: 52, r: 10, t: 8, b: 40 }, width: plot.clientWidth, height: plot.clientHeight, datarevision: ++revision,
       xaxis: axis({ range: [left, right], title: { text: names[0], standoff: 6 }, showgrid: false, nticks: 8 }),
       yaxis: axis({ range: [bottom, top], title: { text: names[1], standoff: 4 }, showgrid: false, nticks: 8 }),
     }); // prettier-ignore
     await plotly().react(plot, [contour], look, CONFIG);
     draw();
-  };
+  });
 
   store.on(["surface", "theme", "view"], (_, changed) => (!changed.includes("view") || changed.length > 1) && redraw(), { now: false });
   store.on(["trace", "step", "view"], draw, { now: false });

@@ -96,14 +96,12 @@ async function begin() {
   showPresets(store, dialogs);
   const sheet = keepSheet();
   land.data.dropped = () => {
-    land.openData();
+    land.openPanel("data_land");
     sheet(true);
   };
   const openControls = (name) => {
-    const inside = document.querySelector(`#controls [data-control="${CSS.escape(name)}"]`);
-    if (inside || name === "formula_land" || name === "data_land") sheet(true);
-    else sheet(false);
-    land.openPanel?.(name);
+    sheet(Boolean(document.querySelector(`#controls [data-control="${CSS.escape(name)}"]`)));
+    land.openPanel(name);
   };
   const learn = showLearn(store, { faults: answers.failed, openControls });
   useExport(store, dialogs, { landscape, loss });

@@ -53,6 +53,8 @@ export function filled(template, valueOf) {
     row.append(leaf("mo", "("), shown, leaf("mo", ")"));
     symbol.replaceWith(row);
   }
+  // Letters side by side are a product; numbers need its sign.
+  for (const sign of copy.querySelectorAll("mo")) if (sign.textContent === "\u2062") sign.textContent = "·";
   return copy;
 }
 

@@ -14,7 +14,7 @@ export function plotly() {
 export function axis(more = {}) {
   return {
     gridcolor: color("grid"), linecolor: color("line"), zerolinecolor: color("grid"), color: color("muted"),
-    fixedrange: true, automargin: false, ticks: "", zeroline: false, ...more,
+    fixedrange: true, automargin: false, ticks: "", zeroline: false, tickfont: { size: 11 }, ...more,
   }; // prettier-ignore
 }
 
@@ -24,6 +24,25 @@ export function layout(more = {}) {
     paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)", showlegend: false, dragmode: false, hovermode: false,
     font: { family: getComputedStyle(document.body).fontFamily, size: 12, color: color("muted") }, ...more,
   }; // prettier-ignore
+}
+
+/** Return a function that draws again and again, but never while it draws: Plotly must not be called twice at once. */
+export function oneAtATime(draw) {
+  let busy = false;
+  let again = false;
+  return async () => {
+    again = true;
+    if (busy) return;
+    busy = true;
+    try {
+      while (again) {
+        again = false;
+        await draw();
+      }
+    } finally {
+      busy = false;
+    }
+  };
 }
 
 /** Call a function when an element has got another size. */

@@ -25,12 +25,12 @@ export function keepAnswers(store) {
   );
   const askSurface = latest(
     (body, signal) => send("/api/surface", body, signal),
-    (surface, body) => store.set({ surface: { ...surface, window: surface.window ?? body.window }, surfaceOf: JSON.stringify(body) }),
+    (surface) => store.set({ surface: { ...surface, window: [surface.x[0], surface.x.at(-1), surface.y[0], surface.y.at(-1)] } }, { history: "none" }),
     failed,
   );
   const askArithmetic = latest(
     (body, signal) => send("/api/arithmetic", body, signal),
-    (arithmetic, { setup, run }) => store.set({ arithmetic: { ...arithmetic, of: setup, run } }),
+    (arithmetic, { setup, run }) => store.set({ arithmetic: { ...arithmetic, of: setup, run } }, { history: "none" }),
     failed,
   );
 

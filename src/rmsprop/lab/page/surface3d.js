@@ -3,7 +3,7 @@
 import { at } from "./dom.js";
 import { shades } from "./landscape.js";
 import { SOLID, inkOf } from "./marks.js";
-import { CONFIG, axis, layout, onResize, plotly } from "./plots.js";
+import { CONFIG, axis, layout, onResize, oneAtATime, plotly } from "./plots.js";
 import { changeView, shownStep } from "./state.js";
 
 const CAMERA = { eye: { x: 1.1, y: -1.35, z: 0.95 }, center: { x: 0, y: 0, z: -0.15 }, up: { x: 0, y: 0, z: 1 } };
@@ -12,8 +12,6 @@ const CAMERA = { eye: { x: 1.1, y: -1.35, z: 0.95 }, center: { x: 0, y: 0, z: -0
 export function showSurface(store) {
   const plot = at("surface-plot");
   let drawn = false;
-  let busy = false;
-  let late = false;
 
   /** Return a way's part up to a step that lies in the window. */
   const wayOf = ({ p, level }, from, to, [left, right, bottom, top]) => {
@@ -27,7 +25,7 @@ export function showSurface(store) {
     return way;
   };
 
-  const redraw = async () => {
+  const redraw = oneAtATime(async () => {
     const { surface, trace, view, theme } = store.get();
     if (view.mode !== "3d" || !surface || !trace || !plot.clientWidth) return;
     const step = shownStep(store.get());
@@ -53,33 +51,26 @@ export function showSurface(store) {
       camera: view.camera ?? CAMERA, aspectmode: "manual", aspectratio: { x: 1.15, y: 1.15, z: 0.6 }, dragmode: "orbit",
     }; // prettier-ignore
     const look = layout({ margin: { l: 0, r: 0, t: 0, b: 0 }, width: plot.clientWidth, height: plot.clientHeight, scene, dragmode: "orbit" });
-    busy = true;
     await plotly().react(plot, [land, ...ways], look, { ...CONFIG, scrollZoom: false });
-    busy = false;
     if (!drawn) plot.on("plotly_relayout", (change) => change["scene.camera"] && keepCamera(change["scene.camera"]));
     drawn = true;
-  };
+  });
 
   const keepCamera = ({ eye, center, up }) => {
     const bare = ({ x, y, z }) => ({ x: Number(x.toFixed(3)), y: Number(y.toFixed(3)), z: Number(z.toFixed(3)) });
     changeView(store, { camera: { eye: bare(eye), center: bare(center), up: bare(up) } });
   };
 
-  const follow = async () => {
+  // A camera that the user turns meanwhile stays: only the ways are new.
+  const follow = oneAtATime(async () => {
     const { surface, trace, view } = store.get();
     if (view.mode !== "3d" || !drawn || !surface || !trace) return;
-    if (busy) return void (late = true);
-    busy = true;
+    if (plot.data.length !== 1 + 2 * trace.runs.length) return;
     const step = shownStep(store.get());
     const parts = trace.runs.flatMap((run) => [wayOf(run, 0, step, surface.window), wayOf(run, step, step, surface.window)]);
     const places = parts.map((_, k) => k + 1);
     await plotly().restyle(plot, { x: parts.map((w) => w.x), y: parts.map((w) => w.y), z: parts.map((w) => w.z) }, places);
-    busy = false;
-    if (late) {
-      late = false;
-      follow();
-    }
-  };
+  });
 
   store.on(["surface", "trace", "theme", "view"], (state, changed) => {
     const mode = state.view.mode;
