@@ -131,6 +131,23 @@ def race_command(
     return run_race(landscape, data, model, over, options, out, json=json, quiet=quiet)
 
 
+@app.command("lab")
+def lab_command(
+    port: Annotated[int, typer.Option(help="Port to listen on; 0 for a free one.")] = 8757,
+    host: Annotated[
+        str, typer.Option(help="Address to listen on; others than this machine's can be reached from outside.")
+    ] = "127.0.0.1",
+    browser: Annotated[bool, typer.Option("--browser/--no-browser", help="Open the page in the browser.")] = True,
+) -> int:
+    """Serve a page that shows every step of RMSprop and its rivals, until Ctrl-C.
+
+    Example: rmsprop lab --no-browser --port 0
+    """
+    from rmsprop.cli.lab import run_lab
+
+    return run_lab(host, port, browser=browser)
+
+
 @app.command("dialects")
 def dialects_command(
     name: Annotated[str | None, typer.Argument(metavar="NAME", help="One dialect, with its formula.", show_default=False)] = None,

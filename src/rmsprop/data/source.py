@@ -102,9 +102,9 @@ class ArraySource(Source):
 
 
 class CsvSource(Source):
-    """A CSV file."""
+    """A CSV file, or the text of one."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: csvfile.File) -> None:
         _pl()  # refused at once where it is not installed
         self.layout = csvfile.sniff(path)
         plain = ["y"] if self.layout.width == 1 else ["x", "y"]
@@ -117,7 +117,8 @@ class CsvSource(Source):
     def rows(self) -> int:
         """Return the number of rows."""
         # Two bytes are the shortest cell with its separator.
-        return max(1, self.path.stat().st_size // (2 * self.layout.width))
+        size = len(self.path.content) if isinstance(self.path, csvfile.Pasted) else self.path.stat().st_size
+        return max(1, size // (2 * self.layout.width))
 
     def numbers(self, names: Sequence[str]) -> pl.LazyFrame:
         """Return columns as floats, null where a cell is missing or text."""

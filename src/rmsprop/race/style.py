@@ -91,10 +91,14 @@ def surface(problem: Problem) -> tuple[Array, Array, Array]:
     """
     left, right, bottom, top = problem.window
     x, y = np.linspace(left, right, GRID), np.linspace(bottom, top, GRID)
-    loss = problem.loss(np.stack(np.meshgrid(x, y), axis=-1))
+    return x, y, levels(problem, problem.loss(np.stack(np.meshgrid(x, y), axis=-1)))
+
+
+def levels(problem: Problem, loss: Array) -> Array:
+    """Return log10(1 + height / target's height) of losses, NaN where a loss is not finite."""
     with np.errstate(all="ignore"):
-        levels = np.log10(1 + np.maximum(loss - problem.lowest, 0) / unit(problem))
-    return x, y, np.where(np.isfinite(levels), levels, np.nan)
+        found = np.log10(1 + np.maximum(loss - problem.lowest, 0) / unit(problem))
+    return np.where(np.isfinite(found), found, np.nan)
 
 
 def near(path: Array, problem: Problem) -> Array:

@@ -1,0 +1,226 @@
+"""From a setup to the trajectories of all its runs, each the same to the last bit whether alone or beside others."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rmsprop.lab.deadline import NONE, Deadline
+from rmsprop.lab.landing import Fields, Landing, landing
+from rmsprop.lab.setup import Run, Setup
+from rmsprop.race.noise import Draws
+from rmsprop.race.play import ceiling_of, moments_of, play
+from rmsprop.race.problem import Problem
+from rmsprop.race.rivals import Adagrad, RMSprop, State
+from rmsprop.rule import mean_square
+from rmsprop.schedules import schedule
+
+Array = NDArray[np.float64]
+
+#: The stream of random numbers that the noise comes from.
+STREAM = 0
+# Moments at which the curve over the data is shown.
+_CURVES = 61
+
+
+@dataclass(frozen=True)
+class Trajectory:
+    """One run, step by step.
+
+    Attributes:
+        run: what ran.
+        lrs: (steps,) learning rates.
+        p: (steps + 1, 2) parameters, those before the first step first.
+        loss: (steps + 1,) losses there, free of noise.
+        g: (steps, 2) gradients as the optimizer saw them.
+        state: name → (steps + 1, 2), what it held before the first step first.
+        arrived_at: the step from which on the loss is at the target, or None.
+        diverged_at: the first step from which on the loss is not finite or far above its start, or None.
+    """
+
+    run: Run
+    lrs: Array
+    p: Array
+    loss: Array
+    g: Array
+    state: dict[str, Array]
+    arrived_at: int | None
+    diverged_at: int | None
+
+
+def trace(setup: Setup, deadline: Deadline = NONE) -> dict[str, Any]:
+    """Return what the page shows of a setup, as JSON's types and arrays.
+
+    Args:
+        setup: the experiment.
+        deadline: when to give up.
+
+    Raises:
+        SetupError: the landscape cannot be made, or not be begun on.
+        TimeUpError: it takes too long.
+
+    Example:
+        >>> traced = trace(Setup.from_json({"land": {"kind": "named", "name": "rosenbrock"}, "steps": 40}))
+        >>> traced["names"], len(traced["runs"][0]["p"][0])
+        (('x', 'y'), 41)
+    """
+    land = landing(setup.land, setup.start, deadline)
+    found = trajectories(setup, land.problem, deadline)
+    problem = land.problem
+    return {
+        "names": problem.names,
+        "title": problem.title,
+        "story": problem.story,
+        "start": problem.start,
+        "window": problem.window,
+        "minima": problem.minima,
+        "lowest": problem.lowest,
+        "target": problem.target,
+        "runs": [_told(one, label) for one, label in zip(found, labels(setup.runs), strict=True)],
+        "memory": _memory(found),
+        "data": None if land.data is None else _data(land.data, found, setup.steps, deadline),
+    }
+
+
+def trajectories(setup: Setup, problem: Problem, deadline: Deadline = NONE) -> list[Trajectory]:
+    """Return all runs of a setup.
+
+    Args:
+        setup: the experiment.
+        problem: its landscape.
+        deadline: when to give up.
+
+    Raises:
+        TimeUpError: it takes too long.
+    """
+    runs, steps = setup.runs, setup.steps
+    gradients: list[Array] = []
+    states: list[list[State]] = [[run.rival.init(np.array(problem.start, dtype=np.float64)) for run in runs]]
+
+    def watch(g: Array, now: Sequence[State]) -> None:
+        gradients.append(g)
+        states.append([{name: array[0, 0] for name, array in state.items()} for state in now])
+
+    outcome = play(
+        problem,
+        [run.rival for run in runs],
+        np.array([[run.lr] for run in runs]),
+        Draws([setup.seed], STREAM),
+        setup.noise,
+        steps,
+        shape=schedule(setup.schedule, 1.0, steps),
+        moments=steps + 1,
+        progress=deadline.check,
+        watch=watch,
+    )
+    shape = np.array([schedule(setup.schedule, 1.0, steps)(t) for t in range(steps)])
+    seen = np.array(gradients)
+    found = []
+    for k, run in enumerate(runs):
+        p, loss = outcome.paths[:, k, 0], outcome.losses[:, k, 0, 0]
+        state = {name: np.array([moment[k][name] for moment in states]) for name in states[0][k]}
+        arrived = outcome.steps[k, 0, 0]
+        found.append(
+            Trajectory(
+                run=run,
+                lrs=run.lr * shape,
+                p=p,
+                loss=loss,
+                g=seen[:, k, 0, 0],
+                state=state,
+                arrived_at=int(arrived) if np.isfinite(arrived) else None,
+                diverged_at=_lost(problem, p, loss) if outcome.diverged[k, 0, 0] else None,
+            )
+        )
+    return found
+
+
+def labels(runs: Sequence[Run]) -> list[str]:
+    """Return what runs are called, each by another name.
+
+    Example:
+        >>> labels(Setup.from_json({"runs": [{"optimizer": "adam"}, {"optimizer": "adam", "lr": 0.1}]}).runs)
+        ['adam', 'adam (2)']
+    """
+    counts: Counter[str] = Counter()
+    found = []
+    for run in runs:
+        rival = run.rival
+        name = f"rmsprop {rival.rule.name}" if isinstance(rival, RMSprop) and rival.rule.name != "article" else run.optimizer
+        counts[name] += 1
+        found.append(name if counts[name] == 1 else f"{name} ({counts[name]})")
+    return found
+
+
+def _lost(problem: Problem, p: Array, loss: Array) -> int:
+    """Return the first step after which a run is never again on finite ground below where it counts as diverged."""
+    with np.errstate(invalid="ignore"):
+        good = np.isfinite(loss) & np.isfinite(p).all(axis=1) & (loss <= ceiling_of(problem, loss[0]))
+    return int(np.flatnonzero(good)[-1]) + 1
+
+
+def _told(one: Trajectory, label: str) -> dict[str, Any]:
+    rival = one.run.rival
+    return {
+        "label": label,
+        "optimizer": one.run.optimizer,
+        "dialect": rival.rule.name if isinstance(rival, RMSprop) else None,
+        "lr": one.run.lr,
+        "loss": one.loss,
+        "p": one.p.T,
+        "state": {name: array.T for name, array in one.state.items()},
+        "diverged_at": one.diverged_at,
+        "arrived_at": one.arrived_at,
+    }
+
+
+def _memory(found: Sequence[Trajectory]) -> dict[str, Any] | None:
+    """Return RMSprop's mean of squares beside Adagrad's sum over the same gradients; None where no RMSprop runs.
+
+    Coupled weight decay goes into the mean alone.
+    """
+    first = next((one for one in found if isinstance(one.run.rival, RMSprop)), None)
+    if first is None:
+        return None
+    rule = first.run.rival.rule  # type: ignore[attr-defined]  # it is RMSprop's
+    average = first.state["v"]
+    if rule.switches["VARIANCE"]:
+        correction = np.array([rule.scalars(0.0, max(t, 1)).correction for t in range(len(average))])[:, None]
+        with np.errstate(all="ignore"):
+            average = mean_square(average, first.state["m"], correction)
+    adagrad = Adagrad()
+    nowhere = np.zeros(2)
+    state = adagrad.init(nowhere)
+    sums = [state["s"]]
+    with np.errstate(all="ignore"):
+        for t, g in enumerate(first.g, 1):
+            _, state = adagrad.step(nowhere, g, state, 0.0, t)
+            sums.append(state["s"])
+    return {"gradient": first.g.T, "average": average.T, "sum": np.array(sums).T}
+
+
+def _data(data: Fields, found: Sequence[Trajectory], steps: int, deadline: Deadline) -> dict[str, Any]:
+    moments = moments_of(steps, _CURVES)
+    curves = []
+    for one in found:
+        deadline.check()
+        curves.append(data.curves(one.p[moments]))
+    return {
+        "x": data.x,
+        "y": data.y,
+        "points": data.points,
+        "grid": data.grid,
+        "moments": moments,
+        "curves": curves,
+        "held": data.held,
+    }
+
+
+def land_of(setup: Setup, deadline: Deadline = NONE) -> Landing:
+    """Return the landscape of a setup, begun where it says."""
+    return landing(setup.land, setup.start, deadline)
