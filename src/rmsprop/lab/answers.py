@@ -26,7 +26,9 @@ def plain(value: Any) -> Any:
     """Return a value of JSON's types alone."""
     if isinstance(value, np.ndarray):
         if value.dtype.kind == "f" and not np.isfinite(value).all():
-            return np.where(np.isfinite(value), value.astype(object), None).tolist()
+            held = value.astype(object)
+            held[~np.isfinite(value)] = None
+            return held.tolist()
         return value.tolist()
     if isinstance(value, dict):
         return {key: plain(one) for key, one in value.items()}

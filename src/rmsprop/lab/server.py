@@ -21,10 +21,11 @@ from starlette.routing import Route
 from rmsprop.errors import RefusedError
 from rmsprop.lab import catalog as _catalog
 from rmsprop.lab.answers import to_json
+from rmsprop.lab.arithmetic import arithmetic
 from rmsprop.lab.deadline import Deadline, TimeUpError
-from rmsprop.lab.setup import Setup, SetupError
+from rmsprop.lab.setup import Setup, SetupError, object_from, whole_from
 from rmsprop.lab.surface import surface
-from rmsprop.lab.trace import trace
+from rmsprop.lab.trace import run_of, trace
 
 #: Where the lab is by default.
 HOST, PORT = "127.0.0.1", 8757
@@ -97,8 +98,22 @@ def application(seconds: float = SECONDS) -> Starlette:
             Route("/api/catalog", choices),
             Route("/api/trace", posted(lambda told, deadline: _json(trace(Setup.from_json(told), deadline))), methods=["POST"]),
             Route("/api/surface", posted(lambda told, deadline: _json(surface(told, deadline))), methods=["POST"]),
+            Route("/api/arithmetic", posted(lambda told, deadline: _json(_arithmetic(told, deadline))), methods=["POST"]),
         ],
     )
+
+
+def _arithmetic(told: Any, deadline: Deadline) -> dict[str, Any]:
+    setup, k = _chosen(object_from(told, "", ("setup", "run")))
+    return arithmetic(run_of(setup, k, deadline))
+
+
+def _chosen(told: dict[str, Any]) -> tuple[Setup, int]:
+    """Return the setup of a request, and which of its runs is meant."""
+    if "setup" not in told:
+        raise SetupError("the request needs a setup", "setup")
+    setup = Setup.from_json(told["setup"])
+    return setup, whole_from(told.get("run", 0), "run", 0, len(setup.runs) - 1)
 
 
 def serve(host: str = HOST, port: int = PORT) -> None:
