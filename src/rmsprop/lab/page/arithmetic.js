@@ -3,7 +3,7 @@
 import { at, h } from "./dom.js";
 import { number } from "./format.js";
 import { t } from "./i18n.js";
-import { filled, formula } from "./mathml.js";
+import { filled, formula, math } from "./mathml.js";
 import { changeView, chosenRun, shownStep } from "./state.js";
 
 /** Return a quantity's number: of one parameter and step, of a step, or the same all along; undefined where there is none. */
@@ -11,6 +11,11 @@ function valueAt(quantity, parameter, step) {
   if (!quantity) return undefined;
   if (quantity.values) return quantity.values[parameter][step - 1];
   return quantity.each ? quantity.each[step - 1] : quantity.value;
+}
+
+/** Return a part of a formula without the element around it. */
+function inner(text) {
+  return math("mrow", ...formula(text).childNodes);
 }
 
 /** Show the arithmetic of the chosen run. */
@@ -31,8 +36,13 @@ export function showArithmetic(store) {
     at("arithmetic-body").hidden = step === 0;
     at("arithmetic-step").textContent = t("arithmetic.step", { step });
     if (step === 0) return;
-    for (const { template, place, quantities } of shown) {
-      place.replaceChildren(filled(template, (name) => valueAt(quantities[name], view.parameter, step)));
+    for (const { left, right, place, key } of shown) {
+      const valueOf = (name) => valueAt(arithmetic.quantities[name], view.parameter, step);
+      const ends = [math("mo", "="), math("mn", number(valueOf(key)))];
+      const begins = left ? [left.cloneNode(true), math("mo", "=")] : [];
+      const whole = math("math", ...begins, filled(right, valueOf), ...ends);
+      whole.setAttribute("display", "block");
+      place.replaceChildren(whole);
     }
     for (const { cell, values } of cells) cell.textContent = number(values[step - 1]);
   };
@@ -40,11 +50,13 @@ export function showArithmetic(store) {
   const build = () => {
     const { arithmetic, trace, view } = store.get();
     if (!arithmetic || !trace) return;
-    shown = arithmetic.lines.map(({ mathml }) => {
-      const template = formula(mathml);
-      return { template, quantities: arithmetic.quantities ?? {}, place: h("div", { class: "with-numbers" }) };
+    shown = arithmetic.lines.map(({ key, left, right, mathml }) => {
+      const place = h("div", { class: "with-numbers" });
+      return { key, place, left: left && inner(left), right: inner(right), symbols: formula(mathml) };
     });
-    lines.replaceChildren(...shown.map(({ template, place }) => h("div", { class: "equation" }, h("div", { class: "symbols" }, template.cloneNode(true)), place)));
+    lines.replaceChildren(...shown.map(({ symbols, place }) => h("div", { class: "equation" }, h("div", { class: "symbols" }, symbols), place)));
+    at("arithmetic-text").hidden = shown.length > 0;
+    at("arithmetic-text").textContent = arithmetic.text.replace(/^[^:←]*: /, "");
     cells = [];
     const header = h("tr", {}, h("td"), ...arithmetic.columns.map(({ mathml, label }) => h("th", { scope: "col", title: label }, mathml ? formula(mathml) : label)));
     const rows = trace.names.map((name, k) =>

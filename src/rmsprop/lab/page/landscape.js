@@ -8,9 +8,9 @@ import { color } from "./theme.js";
 
 const SHADES = 5;
 
-/** Return the theme's colours of the land, from the lowest place up, as Plotly takes them. */
-export function shades() {
-  return Array.from({ length: SHADES }, (_, k) => [k / (SHADES - 1), color(`land-${k}`)]);
+/** Return the theme's colours of the land, seen from above or as a relief, from the lowest place up, as Plotly takes them. */
+export function shades(seen) {
+  return Array.from({ length: SHADES }, (_, k) => [k / (SHADES - 1), color(`${seen}-${k}`)]);
 }
 
 /**
@@ -55,7 +55,7 @@ export function showLandscape(store) {
     const [left, right, bottom, top] = surface.window;
     const names = trace?.names ?? ["", ""];
     const contour = {
-      type: "contour", x: surface.x, y: surface.y, z: surface.z, colorscale: shades(), ncontours: 24, showscale: false,
+      type: "contour", x: surface.x, y: surface.y, z: surface.z, colorscale: shades("land"), ncontours: 24, showscale: false,
       hoverinfo: "skip", line: { color: color("contour"), width: 0.7 }, contours: { coloring: "fill" },
     }; // prettier-ignore
     const look = layout({
