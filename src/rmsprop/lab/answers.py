@@ -19,7 +19,9 @@ def to_json(value: Any) -> bytes:
         >>> to_json({"a": np.array([1.0, np.inf]), "b": float("nan")})
         b'{"a":[1.0,null],"b":null}'
     """
-    return json.dumps(plain(value), separators=(",", ":"), allow_nan=False, ensure_ascii=False).encode()
+    # Half a character, as JSON may hold it, is written as JSON's escape.
+    text = json.dumps(plain(value), separators=(",", ":"), allow_nan=False, ensure_ascii=False)
+    return text.encode("utf-8", "backslashreplace")
 
 
 def plain(value: Any) -> Any:

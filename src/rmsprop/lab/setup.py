@@ -319,6 +319,8 @@ def _text(told: Any, field: str, what: str, most: int = MAX_CHARACTERS) -> str:
         raise SetupError(f"{field} must be {what}, got {_shown(told)}", field)
     if len(told) > most:
         raise SetupError(f"{field} has {len(told):,} characters; at most {most:,} are read", field)
+    if any("\ud800" <= character <= "\udfff" for character in told):
+        raise SetupError(f"{field} holds half a character; write it as UTF-8 text", field)
     return told
 
 
