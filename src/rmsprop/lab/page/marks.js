@@ -17,6 +17,7 @@ const SHAPES = {
   cross: plus,
   star,
   diamond: corners(4, 0, 1.1),
+  "diamond-tall": corners(4, 0, 1.3).map(([x, y]) => [0.55 * x, y]),
   pentagon: corners(5),
   hexagon: corners(6),
   octagon: corners(8, Math.PI / 8),

@@ -52,11 +52,11 @@ export function showRuns(store, remark) {
 
   const control = (state, k, field) => {
     const { optimizer } = state.setup.runs[k];
-    const options = { ...field, low: field.slider?.low ?? field.low, high: field.slider?.high ?? field.high, name: field.name, path: `runs[${k}].${field.name}`, label: nameOf(optimizer, field.name), hint: has(`hint.${field.name}`) ? t(`hint.${field.name}`) : null }; // prettier-ignore
+    const options = { ...field.slider, name: field.name, path: `runs[${k}].${field.name}`, label: nameOf(optimizer, field.name), hint: has(`hint.${field.name}`) ? t(`hint.${field.name}`) : null }; // prettier-ignore
     const set = (value, how) => change(k, field.name, value, how);
     if (field.kind === "switch") return switchField(options, set);
     if (field.kind === "choice") return choiceField({ ...options, choices: field.choices.map((value) => ({ value, text: t(`choice.${field.name}.${value}`) })) }, set);
-    return numberField({ ...options, zero: field.zero ?? field.default === 0 }, set);
+    return numberField(options, set);
   };
 
   const build = (state) => {
