@@ -2,7 +2,8 @@
 
 The texts lie beside this module as JSON, so that a translator need not read code. A text is a string with a few marks:
 ``[words](term:decay)`` links to a term of the glossary, ``(control:lr)`` to a control of the page, ``(preset:ravine)`` to a preset;
-`` `√v + ε` `` is mathematics, and ``**words**`` are strong; no mark holds another. Here they become pieces that a page shows as text.
+`` `√v + ε` `` is mathematics, and ``**words**`` are strong; no mark holds another. Here they become pieces that a page shows as
+text.
 """
 
 from __future__ import annotations
