@@ -40,14 +40,14 @@ _MAGIC = (
 
 
 class Pasted:
-    """Text in memory, read as a file of it would be.
+    r"""Text in memory, read as a file of it would be.
 
     Args:
         content: UTF-8 bytes.
         name: what messages call it.
 
     Example:
-        >>> sniff(Pasted(b"x;y\\n1,5;2\\n", "your data")).separator
+        >>> sniff(Pasted(b"x;y\n1,5;2\n", "your data")).separator
         ';'
     """
 

@@ -224,13 +224,15 @@ def finish(columns: dict[str, Array], missing: str, title: str, place: Any, blan
 
 
 def open_source(data: Any) -> Source:
-    """Return the data set behind a path, a mapping of arrays or a frame.
+    """Return the data set behind a path, a text, a mapping of arrays or a frame.
 
     Raises:
         DataError: the file is missing, unreadable or no table; or the data has columns of unequal lengths.
     """
     if isinstance(data, Source):
         return data
+    if isinstance(data, csvfile.Pasted):
+        return CsvSource(data)
     if not isinstance(data, str | os.PathLike):
         if isinstance(data, Mapping) or (hasattr(data, "columns") and hasattr(data, "__getitem__")):
             return ArraySource(data)

@@ -19,14 +19,18 @@ def to_json(value: Any) -> bytes:
         >>> to_json({"a": np.array([1.0, np.inf]), "b": float("nan")})
         b'{"a":[1.0,null],"b":null}'
     """
-    return json.dumps(plain(value), separators=(",", ":"), allow_nan=False, ensure_ascii=False).encode()
+    # Half a character, as JSON may hold it, is written as JSON's escape.
+    text = json.dumps(plain(value), separators=(",", ":"), allow_nan=False, ensure_ascii=False)
+    return text.encode("utf-8", "backslashreplace")
 
 
 def plain(value: Any) -> Any:
     """Return a value of JSON's types alone."""
     if isinstance(value, np.ndarray):
         if value.dtype.kind == "f" and not np.isfinite(value).all():
-            return np.where(np.isfinite(value), value.astype(object), None).tolist()
+            held = value.astype(object)
+            held[~np.isfinite(value)] = None
+            return held.tolist()
         return value.tolist()
     if isinstance(value, dict):
         return {key: plain(one) for key, one in value.items()}

@@ -51,3 +51,13 @@ class Cache:
                 future.set_exception(error)
                 raise
         return future.result()
+
+    def peek(self, key: Hashable) -> Any:
+        """Return the result for a key if it is there, else None."""
+        with self._lock:
+            future = self._known.get(key)
+            return future.result() if future is not None and future.done() and future.exception() is None else None
+
+    def keep(self, key: Hashable, result: Any) -> None:
+        """Take down the result for a key."""
+        self.get(key, lambda: result)

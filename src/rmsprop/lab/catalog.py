@@ -14,8 +14,11 @@ from rmsprop.rule import choices_of, range_of
 from rmsprop.schedules import schedule_names
 
 
-def catalog() -> dict[str, Any]:
+def catalog(lang: str = "en") -> dict[str, Any]:
     """Return the choices, as JSON's types.
+
+    Args:
+        lang: of the titles and sentences of the presets, "en" or "zh".
 
     Example:
         >>> [one["name"] for one in catalog()["optimizers"][0]["fields"]][:4]

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rmsprop.data.csvfile import Pasted
-from rmsprop.data.source import CsvSource
+from rmsprop.data.source import open_source
 from rmsprop.errors import RefusedError
 from rmsprop.expression.evaluate import Evaluator
 from rmsprop.lab.cache import Cache
@@ -120,7 +120,7 @@ def _made(land: Land, deadline: Deadline) -> Landing:
 
 
 def _of_data(land: Data, deadline: Deadline) -> Landing:
-    source = CsvSource(Pasted(land.csv.encode(), PASTED))
+    source = open_source(Pasted(land.csv.encode(), PASTED))
     deadline.check()
     fitted = around_fit(source, land.model, land.over, progress=deadline.check)
     model, columns = fitted.model, fitted.columns

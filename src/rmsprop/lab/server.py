@@ -1,157 +1,191 @@
-"""The server of the lab: routes, and the page's files."""
+"""The server of the lab: its routes, and what runs it."""
 
 from __future__ import annotations
 
-import asyncio
-import hashlib
+import errno
 import json
-import logging
-from collections.abc import Awaitable, Callable
-from concurrent.futures import ThreadPoolExecutor
-from importlib.resources import files
-from pathlib import PurePosixPath
-from threading import Event
+import socket
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from threading import Thread
 from typing import Any
 
-from starlette.applications import Starlette
-from starlette.requests import Request
-from starlette.responses import Response
-from starlette.routing import Route
+from rmsprop.errors import UsageError, missing_extra
 
-from rmsprop.errors import RefusedError
-from rmsprop.lab import catalog as _catalog
-from rmsprop.lab.answers import to_json
-from rmsprop.lab.deadline import Deadline, TimeUpError
-from rmsprop.lab.setup import Setup, SetupError
+try:
+    import uvicorn
+    from starlette.applications import Starlette
+    from starlette.exceptions import HTTPException
+    from starlette.requests import Request
+    from starlette.responses import Response
+    from starlette.routing import Route
+except ImportError as error:
+    raise missing_extra((error.name or "Starlette").partition(".")[0].capitalize(), "'rmsprop[lab]'") from None
+
+from rmsprop.dialects import dialect
+from rmsprop.lab import pages
+from rmsprop.lab.arithmetic import arithmetic
+from rmsprop.lab.catalog import catalog
+from rmsprop.lab.deadline import Deadline
+from rmsprop.lab.export import KINDS, export
+from rmsprop.lab.formulas import lines
+from rmsprop.lab.guard import App, Guard
+from rmsprop.lab.setup import Setup, SetupError, object_from, whole_from
 from rmsprop.lab.surface import surface
-from rmsprop.lab.trace import trace
+from rmsprop.lab.trace import run_of, trace
+from rmsprop.lab.work import Work, failure, success
 
-#: Where the lab is by default.
-HOST, PORT = "127.0.0.1", 8757
+#: Where the lab is by default, and the languages that it speaks.
+HOST, PORT, LANGUAGES = "127.0.0.1", 8757, ("en", "zh")
 #: Seconds that a request may take.
 SECONDS = 10.0
-# Requests that are worked on at once.
-_WORKERS = 4
-_LOG = logging.getLogger("rmsprop.lab")
-_TYPES = {
-    ".html": "text/html; charset=utf-8",
-    ".css": "text/css; charset=utf-8",
-    ".js": "text/javascript; charset=utf-8",
-    ".json": "application/json",
-    ".svg": "image/svg+xml",
-    ".png": "image/png",
-}
 
 Handler = Callable[[Request], Awaitable[Response]]
+Make = Callable[[Any, Deadline], Response]
 
 
-class _Work:
-    """What requests are worked on by: a few threads, and a limit of time."""
-
-    def __init__(self, seconds: float) -> None:
-        self._threads = ThreadPoolExecutor(_WORKERS, "lab")
-        self._seconds = seconds
-        self.stop = Event()
-
-    async def answer(self, work: Callable[[Any, Deadline], Response], told: Any) -> Response:
-        """Return what work makes of a request, or the error that it ended with."""
-        deadline = Deadline(self._seconds, self.stop)
-        loop = asyncio.get_running_loop()
-        try:
-            return await asyncio.wait_for(loop.run_in_executor(self._threads, work, told, deadline), self._seconds)
-        except (TimeUpError, TimeoutError):
-            return _error(503, f"this takes more than {self._seconds:g} s; take fewer steps, rows or optimizers")
-        except SetupError as error:
-            return _error(400, str(error), error.field)
-        except RefusedError as error:
-            return _error(400, str(error))
-        except Exception:
-            _LOG.exception("a request failed")
-            return _error(500, "the lab failed on this; what happened is on the terminal that it was started from")
-
-
-def application(seconds: float = SECONDS) -> Starlette:
+def application(host: str, port: int, seconds: float = SECONDS) -> App:
     """Return the lab as an ASGI application.
 
     Args:
+        host: what the server listens on.
+        port: the port that it listens on.
         seconds: that a request may take.
     """
-    work = _Work(seconds)
+    work = Work(seconds)
 
-    def posted(make: Callable[[Any, Deadline], Response]) -> Handler:
+    @asynccontextmanager
+    async def life(app: Starlette) -> AsyncIterator[None]:
+        # SymPy takes a second to load: it is ready by the time that someone has read the page.
+        Thread(target=lines, args=(dialect("article"),), daemon=True).start()
+        yield
+        work.close()
+
+    def posted(path: str, make: Make) -> Route:
         async def handle(request: Request) -> Response:
-            try:
-                told = json.loads(await request.body())
-            except (ValueError, RecursionError) as error:
-                return _error(400, f"the body must be JSON: {str(error)[:200]}")
-            return await work.answer(make, told)
+            return await work.answer(lambda body, deadline: make(_parsed(body), deadline), await request.body())
 
-        return handle
+        return Route(path, handle, methods=["POST"])
 
-    async def choices(request: Request) -> Response:
-        return await work.answer(lambda told, deadline: _json(_catalog.catalog()), None)
+    def asked(path: str, make: Callable[[str], Any]) -> Route:
+        async def handle(request: Request) -> Response:
+            return await work.answer(lambda told, deadline: success(make(_language(told))), dict(request.query_params))
 
-    return Starlette(
+        return Route(path, handle)
+
+    app = Starlette(
         routes=[
-            *_static(),
-            Route("/api/catalog", choices),
-            Route("/api/trace", posted(lambda told, deadline: _json(trace(Setup.from_json(told), deadline))), methods=["POST"]),
-            Route("/api/surface", posted(lambda told, deadline: _json(surface(told, deadline))), methods=["POST"]),
+            *pages.routes(),
+            asked("/api/catalog", catalog),
+            posted("/api/trace", lambda told, deadline: success(trace(Setup.from_json(told), deadline))),
+            posted("/api/surface", lambda told, deadline: success(surface(told, deadline))),
+            posted("/api/arithmetic", _arithmetic),
+            *(posted(f"/api/export/{kind}", _exported(kind)) for kind in KINDS),
         ],
+        exception_handlers={HTTPException: _refused},
+        lifespan=life,
     )
+    return Guard(app, host, port, seconds)
 
 
-def serve(host: str = HOST, port: int = PORT) -> None:
+def serve(host: str = HOST, port: int = PORT, ready: Callable[[str], object] | None = None) -> None:
     """Serve the lab until Ctrl-C.
 
     Args:
         host: address to listen on.
-        port: 0 for a free one.
+        port: from 0 to 65,535; 0 for a free one.
+        ready: called with the page's address once the server listens.
+
+    Raises:
+        UsageError: it cannot listen there.
     """
-    import uvicorn
-
-    uvicorn.run(application(), host=host, port=port, log_level="warning")
-
-
-def _static() -> list[Route]:
-    """Return a route for each file of the page, and for Plotly's script: no path that a client names is looked up on the disk."""
-    page = files("rmsprop.lab") / "page"
-    routes = [Route("/", _file(lambda: (page / "index.html").read_bytes(), ".html"))]
-    for place, kind in _page_files(page):
-        routes.append(Route(f"/page/{place}", _file(page.joinpath(*PurePosixPath(place).parts).read_bytes, kind)))
-    routes.append(Route("/plotly.js", _file(_plotly, ".js")))
-    return routes
-
-
-def _page_files(page: Any, above: str = "") -> list[tuple[str, str]]:
-    found: list[tuple[str, str]] = []
-    for entry in sorted(page.iterdir(), key=lambda one: str(one.name)):
-        if entry.is_dir():
-            found += _page_files(entry, f"{above}{entry.name}/")
-        elif (kind := PurePosixPath(entry.name).suffix) in _TYPES:
-            found.append((f"{above}{entry.name}", kind))
-    return found
+    with _listening(host, port) as listener:
+        taken = listener.getsockname()[1]
+        config = uvicorn.Config(
+            application(host, taken),
+            log_level="warning",
+            access_log=False,
+            server_header=False,
+            proxy_headers=False,
+            ws="none",
+            timeout_graceful_shutdown=1,
+        )
+        server = _Server(config)
+        shown = {"0.0.0.0": HOST, "::": "[::1]"}.get(host, f"[{host}]" if ":" in host else host)
+        server.ready = lambda: None if ready is None else ready(f"http://{shown}:{taken}/")
+        server.run(sockets=[listener])
 
 
-def _plotly() -> bytes:
-    return (files("plotly") / "package_data" / "plotly.min.js").read_bytes()
+class _Server(uvicorn.Server):
+    """A server that says when it listens."""
+
+    ready: Callable[[], object] = staticmethod(lambda: None)
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        self.ready()
 
 
-def _file(read: Callable[[], bytes], kind: str) -> Handler:
-    async def handle(request: Request) -> Response:
-        content = await asyncio.to_thread(read)
-        tag = f'"{hashlib.blake2b(content, digest_size=16).hexdigest()}"'
-        headers = {"ETag": tag, "Cache-Control": "no-cache", "Content-Type": _TYPES[kind]}
-        if request.headers.get("if-none-match") == tag:
-            return Response(status_code=304, headers=headers)
-        return Response(content, headers=headers)
+def _listening(host: str, port: int) -> socket.socket:
+    """Return a socket that listens, or say why there is none."""
+    if not 0 <= port <= 65_535:
+        raise UsageError(f"port must be from 0 to 65,535, got {port:,}; 0 takes a free one")
+    try:
+        return socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET)
+    except (OSError, UnicodeError) as error:
+        code = getattr(error, "errno", None)
+        if code == errno.EADDRINUSE:
+            why = f"port {port} is taken; give another --port, or 0 for a free one"
+        elif code == errno.EACCES:
+            why = f"port {port} is not for this user; give a --port above 1023, or 0 for a free one"
+        else:
+            why = f"it is no address of this machine ({getattr(error, 'strerror', None) or error}); leave --host out"
+        raise UsageError(f"cannot listen on {host}: {why}") from None
 
-    return handle
+
+def _parsed(body: bytes) -> Any:
+    try:
+        return json.loads(body, parse_constant=_no_constant)
+    except SetupError:
+        raise
+    except (ValueError, RecursionError) as error:
+        raise SetupError(f"the body must be JSON: {str(error)[:200]}") from None
 
 
-def _json(value: Any) -> Response:
-    return Response(to_json(value), media_type="application/json", headers={"Cache-Control": "no-store"})
+def _no_constant(name: str) -> Any:
+    raise SetupError(f"the body must be JSON, which has no {name}; numbers must be finite")
 
 
-def _error(status: int, message: str, field: str | None = None) -> Response:
-    return Response(to_json({"error": message, "field": field}), status, media_type="application/json")
+def _arithmetic(told: Any, deadline: Deadline) -> Response:
+    setup, k = _chosen(object_from(told, "", ("setup", "run")))
+    return success(arithmetic(run_of(setup, k, deadline)))
+
+
+def _exported(kind: str) -> Make:
+    def make(told: Any, deadline: Deadline) -> Response:
+        told = object_from(told, "", ("setup", "run", "lang"))
+        file = export(kind, *_chosen(told), _language(told), deadline)
+        return Response(file.content, media_type=file.media, headers={"Content-Disposition": f'attachment; filename="{file.name}"'})
+
+    return make
+
+
+def _chosen(told: dict[str, Any]) -> tuple[Setup, int]:
+    """Return the setup of a request, and which of its runs is meant."""
+    if "setup" not in told:
+        raise SetupError("the request needs a setup", "setup")
+    setup = Setup.from_json(told["setup"])
+    return setup, whole_from(told.get("run", 0), "run", 0, len(setup.runs) - 1)
+
+
+def _language(told: dict[str, Any]) -> str:
+    lang = told.get("lang", LANGUAGES[0])
+    if lang not in LANGUAGES:
+        raise SetupError(f"lang must be one of {', '.join(LANGUAGES)}, got {str(lang)[:20]!r}", "lang")
+    return str(lang)
+
+
+async def _refused(request: Request, error: Exception) -> Response:
+    status = error.status_code if isinstance(error, HTTPException) else 500
+    said = {404: "there is nothing here; the page is at /", 405: "this address takes another method"}
+    return failure(status, said.get(status, "the request cannot be answered"))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from typing import Any
 
 from rmsprop.dialects import dialect_names
@@ -110,7 +110,7 @@ class Setup:
     runs: tuple[Run, ...] = (_FIRST,)
     steps: int = 300
     schedule: str = "constant"
-    noise: Noise = Noise()
+    noise: Noise = field(default_factory=Noise)
     seed: int = 0
 
     @classmethod
@@ -123,7 +123,7 @@ class Setup:
         Raises:
             SetupError: a key is unknown, or a value cannot be used; its field says which.
         """
-        told = object_from(told, "", ("v", *(field.name for field in fields(cls))))
+        told = object_from(told, "", ("v", *(known.name for known in fields(cls))))
         if told.get("v", VERSION) != VERSION or isinstance(told.get("v"), bool):
             raise SetupError(f"v must be {VERSION}, got {_shown(told['v'])}; the link is from another version of the lab", "v")
         plain = cls()
@@ -319,6 +319,8 @@ def _text(told: Any, field: str, what: str, most: int = MAX_CHARACTERS) -> str:
         raise SetupError(f"{field} must be {what}, got {_shown(told)}", field)
     if len(told) > most:
         raise SetupError(f"{field} has {len(told):,} characters; at most {most:,} are read", field)
+    if any("\ud800" <= character <= "\udfff" for character in told):
+        raise SetupError(f"{field} holds half a character; write it as UTF-8 text", field)
     return told
 
 

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from rmsprop.lab.cache import Cache
 from rmsprop.lab.deadline import NONE, Deadline
-from rmsprop.lab.landing import Fields, Landing, landing
+from rmsprop.lab.landing import Fields, landing
 from rmsprop.lab.setup import Run, Setup
 from rmsprop.race.noise import Draws
 from rmsprop.race.play import ceiling_of, moments_of, play
@@ -24,6 +25,8 @@ Array = NDArray[np.float64]
 
 #: The stream of random numbers that the noise comes from.
 STREAM = 0
+# What was asked for last, whole, and run by run: a slider moves one of them.
+_SETUPS, _RUNS = Cache(8), Cache(64)
 # Moments at which the curve over the data is shown.
 _CURVES = 61
 
@@ -87,8 +90,23 @@ def trace(setup: Setup, deadline: Deadline = NONE) -> dict[str, Any]:
     }
 
 
+def run_of(setup: Setup, k: int, deadline: Deadline = NONE) -> Trajectory:
+    """Return one run of a setup.
+
+    Args:
+        setup: the experiment.
+        k: which of its runs, counted from 0.
+        deadline: when to give up.
+
+    Raises:
+        SetupError: the landscape cannot be made, or not be begun on.
+        TimeUpError: it takes too long.
+    """
+    return trajectories(setup, landing(setup.land, setup.start, deadline).problem, deadline)[k]
+
+
 def trajectories(setup: Setup, problem: Problem, deadline: Deadline = NONE) -> list[Trajectory]:
-    """Return all runs of a setup.
+    """Return all runs of a setup; those that are known already are not run again.
 
     Args:
         setup: the experiment.
@@ -98,6 +116,21 @@ def trajectories(setup: Setup, problem: Problem, deadline: Deadline = NONE) -> l
     Raises:
         TimeUpError: it takes too long.
     """
+    alone = {run: replace(setup, runs=(run,)) for run in setup.runs}
+
+    def missing() -> list[Trajectory]:
+        known = {run: _RUNS.peek(key) for run, key in alone.items()}
+        new = [run for run, one in known.items() if one is None]
+        known |= zip(new, _played(replace(setup, runs=tuple(new)), problem, deadline) if new else [], strict=True)
+        for run, key in alone.items():
+            _RUNS.keep(key, known[run])
+        return [known[run] for run in setup.runs]
+
+    found: list[Trajectory] = _SETUPS.get(setup, missing)
+    return found
+
+
+def _played(setup: Setup, problem: Problem, deadline: Deadline) -> list[Trajectory]:
     runs, steps = setup.runs, setup.steps
     gradients: list[Array] = []
     states: list[list[State]] = [[run.rival.init(np.array(problem.start, dtype=np.float64)) for run in runs]]
@@ -106,6 +139,7 @@ def trajectories(setup: Setup, problem: Problem, deadline: Deadline = NONE) -> l
         gradients.append(g)
         states.append([{name: array[0, 0] for name, array in state.items()} for state in now])
 
+    shape = schedule(setup.schedule, 1.0, steps)
     outcome = play(
         problem,
         [run.rival for run in runs],
@@ -113,26 +147,25 @@ def trajectories(setup: Setup, problem: Problem, deadline: Deadline = NONE) -> l
         Draws([setup.seed], STREAM),
         setup.noise,
         steps,
-        shape=schedule(setup.schedule, 1.0, steps),
+        shape=shape,
         moments=steps + 1,
         progress=deadline.check,
         watch=watch,
     )
-    shape = np.array([schedule(setup.schedule, 1.0, steps)(t) for t in range(steps)])
+    shares = np.array([shape(t) for t in range(steps)])
     seen = np.array(gradients)
     found = []
     for k, run in enumerate(runs):
         p, loss = outcome.paths[:, k, 0], outcome.losses[:, k, 0, 0]
-        state = {name: np.array([moment[k][name] for moment in states]) for name in states[0][k]}
         arrived = outcome.steps[k, 0, 0]
         found.append(
             Trajectory(
                 run=run,
-                lrs=run.lr * shape,
+                lrs=run.lr * shares,
                 p=p,
                 loss=loss,
                 g=seen[:, k, 0, 0],
-                state=state,
+                state={name: np.array([moment[k][name] for moment in states]) for name in states[0][k]},
                 arrived_at=int(arrived) if np.isfinite(arrived) else None,
                 diverged_at=_lost(problem, p, loss) if outcome.diverged[k, 0, 0] else None,
             )
@@ -219,8 +252,3 @@ def _data(data: Fields, found: Sequence[Trajectory], steps: int, deadline: Deadl
         "curves": curves,
         "held": data.held,
     }
-
-
-def land_of(setup: Setup, deadline: Deadline = NONE) -> Landing:
-    """Return the landscape of a setup, begun where it says."""
-    return landing(setup.land, setup.start, deadline)

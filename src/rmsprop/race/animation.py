@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Callable
 from itertools import pairwise
 from typing import Any
 
@@ -20,16 +21,17 @@ _SHADES, _BLENDS = 14, 8
 _EACH, _FIRST, _LAST = 80, 700, 2_500
 
 
-def animate(race: Race) -> bytes:
+def animate(race: Race, progress: Callable[[], object] = lambda: None) -> bytes:
     """Return the ways of the first runs as a GIF file's bytes; the clock runs faster later on.
 
     Args:
         race: the race.
+        progress: called before each frame.
 
     Raises:
         MissingExtraError: matplotlib, or Pillow that comes with it, is not installed.
     """
-    pictures = frames(race)
+    pictures = frames(race, progress)
     palette = _palette(race)
     reduced = [picture.quantize(palette=palette, dither=0) for picture in pictures]
     out = io.BytesIO()
@@ -38,11 +40,12 @@ def animate(race: Race) -> bytes:
     return out.getvalue()
 
 
-def frames(race: Race) -> list[Any]:
+def frames(race: Race, progress: Callable[[], object] = lambda: None) -> list[Any]:
     """Return the pictures, as Pillow's images.
 
     Args:
         race: the race.
+        progress: called before each of them.
     """
     try:
         from PIL import Image
@@ -73,6 +76,7 @@ def frames(race: Race) -> list[Any]:
     still = canvas.copy_from_bbox(figure.bbox)
     pictures = []
     for moment in shown_moments(race, _FRAMES):
+        progress()
         canvas.restore_region(still)
         for entry, line, head in lines:
             path = near(entry.path[: moment + 1], race.problem)
