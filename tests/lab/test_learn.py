@@ -19,22 +19,20 @@ from tests.tolerances import RELATIVE
 CLOSE, NEARLY = RELATIVE["lab, rounding"].share, RELATIVE["lab, epsilon"].share
 MARK = re.compile(r"\[([^\]]+)\]\((term|control|preset):([a-z0-9_-]+)\)")
 # Terms that are looked up rather than met.
-LOOKED_UP = set(
-    [
-        "loss",
-        "step",
-        "seed",
-        "ulp",
-        "ravine",
-        "plateau",
-        "saddle",
-        "local-minimum",
-        "outlier",
-        "divergence",
-        "adam",
-        "decoupled-decay",
-    ]
-)
+LOOKED_UP = {
+    "loss",
+    "step",
+    "seed",
+    "ulp",
+    "ravine",
+    "plateau",
+    "saddle",
+    "local-minimum",
+    "outlier",
+    "divergence",
+    "adam",
+    "decoupled-decay",
+}
 # Names that stay as they are in Chinese.
 NAMES = "RMSprop|Adagrad|Adam|SGD|Nesterov|PyTorch|TensorFlow|alpha|rho|mask|ulp"
 
