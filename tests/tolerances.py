@@ -196,6 +196,13 @@ RELATIVE |= {
     ),
 }
 
+# The lab.
+RELATIVE |= {
+    "lab, lines": Relative(
+        1e-9, "a formula's line in SymPy's order of operations, of which a centered one may cancel; of 1e-9 of the largest at least"
+    ),
+}
+
 # The race.
 RELATIVE |= {
     "race, gradient": Relative(
