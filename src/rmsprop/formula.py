@@ -1,5 +1,6 @@
 """The formula of a dialect, printed by SymPy from `rmsprop.rule.update` itself."""
 
+import re
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -212,7 +213,8 @@ def text(expression: Any) -> str:
             return _GLYPHS[symbol.name].text
 
     printed: str = Printer({"order": "lex"}).doprint(expression)
-    return printed.replace("**2", "²").replace("sqrt", "√").replace("*", "·")
+    rooted = re.sub(r"sqrt\(([^\s()]+)\)", r"√\1", printed).replace("sqrt", "√")
+    return rooted.replace("**2", "²").replace("*", "·")
 
 
 def pretty(rule: Rule) -> str:

@@ -20,8 +20,11 @@ from rmsprop.lab.landing import landing
 from rmsprop.lab.setup import Setup
 from rmsprop.lab.trace import labels, run_of, trace, trajectories
 from rmsprop.race.animation import animate
+from rmsprop.race.play import moments_of
 from rmsprop.race.tournament import Entry, Race, Settings
 
+# Of a run's steps, how many are drawn.
+_MOMENTS = 800
 # matplotlib is not made for several threads at once.
 _DRAWING = Lock()
 
@@ -101,6 +104,7 @@ def as_race(setup: Setup, deadline: Deadline = NONE) -> Race:
         deadline: when to give up.
     """
     problem = landing(setup.land, setup.start, deadline).problem
+    times = moments_of(setup.steps, _MOMENTS)
     entries = []
     for one, label in zip(trajectories(setup, problem, deadline), labels(setup.runs), strict=True):
         rival: Any = one.run.rival
@@ -115,12 +119,12 @@ def as_race(setup: Setup, deadline: Deadline = NONE) -> Race:
                 steps=np.array([np.inf if one.arrived_at is None else float(one.arrived_at)]),
                 final=one.loss[-1:],
                 diverged=np.array([one.diverged_at is not None]),
-                losses=one.loss[:, None],
-                path=one.p,
+                losses=one.loss[times, None],
+                path=one.p[times],
             )
         )
     settings = Settings(steps=setup.steps, seeds=1, noise=setup.noise, schedule=setup.schedule, seed=setup.seed)
-    return Race(problem, settings, tuple(entries), np.arange(setup.steps + 1), len(entries) * setup.steps, 0)
+    return Race(problem, settings, tuple(entries), times, len(entries) * setup.steps, 0)
 
 
 #: By the name of a kind, what makes a file of it.

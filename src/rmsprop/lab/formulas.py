@@ -52,7 +52,7 @@ def lines(rule: Rule) -> list[Line]:
 
     Example:
         >>> [line.label for line in lines(Rule())]
-        ['gₜ²', 'vₜ', '√(vₜ) + ε', 'η/(√(vₜ) + ε)', 'Δθₜ', 'θₜ']
+        ['gₜ²', 'vₜ', '√vₜ + ε', 'η/(√vₜ + ε)', 'Δθₜ', 'θₜ']
     """
     # Numbers do not matter to the symbols, but these two do to where the learning rate stands.
     on = rule.switches

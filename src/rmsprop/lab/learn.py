@@ -1,8 +1,9 @@
 """The lab's lessons, in English and Chinese: texts in three lengths, a glossary, flash cards, and the words of the presets.
 
-The texts lie beside this module as JSON, so that a translator need not read code. A text is a string with four marks:
-``[words](term:decay)`` is a link to a term of the glossary, ``(control:lr)`` to a control of the page and ``(preset:ravine)`` to a
-preset; `` `√v + ε` `` is mathematics, and ``**words**`` are strong. Here they become pieces that a page can show without trusting markup.
+The texts lie beside this module as JSON, so that a translator need not read code. A text is a string with a few marks:
+``[words](term:decay)`` links to a term of the glossary, ``(control:lr)`` to a control of the page, ``(preset:ravine)`` to a preset;
+`` `√v + ε` `` is mathematics, and ``**words**`` are strong; no mark holds another. Here they become pieces that a page shows as
+text.
 """
 
 from __future__ import annotations
@@ -30,7 +31,9 @@ CONTROLS = (
     "export", "surface3d",
 )  # fmt: skip
 
-_MARK = re.compile(r"\[(?P<words>[^\]]+)\]\((?P<kind>term|control|preset):(?P<to>[a-z0-9_-]+)\)|`(?P<math>[^`]+)`|\*\*(?P<strong>[^*]+)\*\*")
+_MARK = re.compile(
+    r"\[(?P<words>[^\]]+)\]\((?P<kind>term|control|preset):(?P<to>[a-z0-9_-]+)\)|`(?P<math>[^`]+)`|\*\*(?P<strong>[^*]+)\*\*"
+)
 
 
 @cache

@@ -44,7 +44,7 @@ x,y
 1.68,5.66
 """
 # Volume of a gas adsorbed, by its pressure.
-# Source: https://www.itl.nist.gov/div898/strd/nls/data/misra1a.shtml, Misra (1978), "Dental Research Monomolecular Adsorption Study".
+# Source: https://www.itl.nist.gov/div898/strd/nls/data/misra1a.shtml, Misra (1978), a study of monomolecular adsorption.
 _ADSORPTION = """\
 x,y
 77.6,10.07
