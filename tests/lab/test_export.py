@@ -13,8 +13,8 @@ from PIL import Image
 
 from rmsprop import dialect_names
 from rmsprop.lab.arithmetic import columns
-from rmsprop.lab.export import KINDS, as_race, export
 from rmsprop.lab.code import code
+from rmsprop.lab.export import KINDS, as_race, export
 from rmsprop.lab.setup import Data, Setup
 from rmsprop.lab.trace import run_of, trace
 from rmsprop.race.landscapes import landscape, landscape_names
