@@ -85,7 +85,7 @@ def test_a_taken_port_is_named_with_the_remedy(capsys):
     [
         (["--port", "70000"], "port must be from 0 to 65,535, got 70,000"),
         (["--port", "-1"], "port must be from 0 to 65,535"),
-        (["--port", "x"], "not a valid int"),
+        (["--port", "x"], "Invalid value for '--port'"),
         (["--host", "256.1.1.1"], "it is no address of this machine"),
         (["--host", "192.0.2.1", "--port", "0"], "it is no address of this machine"),
         (["--host", ""], "host must be an address"),

@@ -174,9 +174,6 @@ def test_a_body_that_does_not_come_is_not_waited_for():
 
 
 def test_many_slow_bodies_keep_nobody_waiting(lab):
-    head = (
-        f"POST /api/trace HTTP/1.1\r\nHost: 127.0.0.1:{lab.port}\r\nContent-Type: application/json\r\nContent-Length: 100\r\n\r\n"
-    )
     slow = [socket.create_connection(("127.0.0.1", lab.port)) for _ in range(60)]
     try:
         for connection in slow:
