@@ -210,6 +210,12 @@ RELATIVE |= {
     ),
 }
 
+# The lab.
+RELATIVE |= {
+    "lab, rounding": Relative(1e-12, "a few operations in double precision, or as many as a run of 150 steps takes"),
+    "lab, epsilon": Relative(1e-5, "ε = 1e-8 stands beside a root mean square of 3e-3 or more"),
+}
+
 
 class Upstream(NamedTuple):
     """How far `rmsprop.torch` may be from a live upstream over 10⁶ hostile elements and 100 steps: see upstream/compare.py."""

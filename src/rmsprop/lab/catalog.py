@@ -6,7 +6,9 @@ import math
 from typing import Any
 
 from rmsprop.dialects import dialect, dialect_names
+from rmsprop.lab.presets import presets
 from rmsprop.lab.setup import LIMITS, Setup, hyper_names
+from rmsprop.lab.sliders import slider
 from rmsprop.race.landscapes import landscape, landscape_names
 from rmsprop.race.noise import noise_kinds, strength_of
 from rmsprop.race.rivals import RMSprop, rival, rival_names
@@ -33,13 +35,22 @@ def catalog(lang: str = "en") -> dict[str, Any]:
         "noises": [{"kind": kind, **strength_of(kind)._asdict()} for kind in noise_kinds()],
         "limits": {name: list(ends) for name, ends in LIMITS.items()},
         "default": Setup().to_json(),
+        "presets": presets(lang),
     }
 
 
 def _fields(name: str) -> list[dict[str, Any]]:
     known = rival(name)
     holder: Any = known.rule if isinstance(known, RMSprop) else known
-    lr = {"name": "lr", "kind": "number", "low": 0.0, "high": None, "default": known.lr, "choices": None}
+    lr = {
+        "name": "lr",
+        "kind": "number",
+        "low": 0.0,
+        "high": None,
+        "default": known.lr,
+        "choices": None,
+        "slider": slider("lr")._asdict(),
+    }
     return [lr, *(_field(axis, getattr(holder, axis)) for axis in hyper_names(name))]
 
 
@@ -49,7 +60,8 @@ def _field(axis: str, default: Any) -> dict[str, Any]:
         return told | {"kind": "switch"}
     if isinstance(default, float):
         low, high = range_of(axis)
-        return told | {"kind": "number", "low": low, "high": high if math.isfinite(high) else None}
+        ends = {"low": low, "high": high if math.isfinite(high) else None}
+        return told | ends | {"kind": "number", "slider": slider(axis)._asdict()}
     return told | {"kind": "choice", "choices": list(choices_of(axis))}
 
 

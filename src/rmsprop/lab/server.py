@@ -30,6 +30,7 @@ from rmsprop.lab.deadline import Deadline
 from rmsprop.lab.export import KINDS, export
 from rmsprop.lab.formulas import lines
 from rmsprop.lab.guard import App, Guard
+from rmsprop.lab.learn import learn
 from rmsprop.lab.setup import Setup, SetupError, object_from, whole_from
 from rmsprop.lab.surface import surface
 from rmsprop.lab.trace import run_of, trace
@@ -77,6 +78,7 @@ def application(host: str, port: int, seconds: float = SECONDS) -> App:
         routes=[
             *pages.routes(),
             asked("/api/catalog", catalog),
+            asked("/api/learn", learn),
             posted("/api/trace", lambda told, deadline: success(trace(Setup.from_json(told), deadline))),
             posted("/api/surface", lambda told, deadline: success(surface(told, deadline))),
             posted("/api/arithmetic", _arithmetic),

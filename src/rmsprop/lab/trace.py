@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -18,6 +17,7 @@ from rmsprop.race.noise import Draws
 from rmsprop.race.play import ceiling_of, moments_of, play
 from rmsprop.race.problem import Problem
 from rmsprop.race.rivals import Adagrad, RMSprop, State
+from rmsprop.race.style import ON_DARK, Look, apart, height, levels, unit
 from rmsprop.rule import mean_square
 from rmsprop.schedules import schedule
 
@@ -27,6 +27,8 @@ Array = NDArray[np.float64]
 STREAM = 0
 # What was asked for last, whole, and run by run: a slider moves one of them.
 _SETUPS, _RUNS = Cache(8), Cache(64)
+# Of what tells runs apart, so much is in their names.
+_DIFFERENCES = 2
 # Moments at which the curve over the data is shown.
 _CURVES = 61
 
@@ -84,7 +86,12 @@ def trace(setup: Setup, deadline: Deadline = NONE) -> dict[str, Any]:
         "minima": problem.minima,
         "lowest": problem.lowest,
         "target": problem.target,
-        "runs": [_told(one, label) for one, label in zip(found, labels(setup.runs), strict=True)],
+        "unit": unit(problem),
+        "setup": setup.to_json(),
+        "runs": [
+            _told(one, label, look, problem)
+            for one, label, look in zip(found, labels(setup.runs), apart([run.optimizer for run in setup.runs]), strict=True)
+        ],
         "memory": _memory(found),
         "data": None if land.data is None else _data(land.data, found, setup.steps, deadline),
     }
@@ -174,20 +181,31 @@ def _played(setup: Setup, problem: Problem, deadline: Deadline) -> list[Trajecto
 
 
 def labels(runs: Sequence[Run]) -> list[str]:
-    """Return what runs are called, each by another name.
+    """Return what runs are called, each by another name: after the optimizer, by what tells it from others of the same name.
 
     Example:
         >>> labels(Setup.from_json({"runs": [{"optimizer": "adam"}, {"optimizer": "adam", "lr": 0.1}]}).runs)
-        ['adam', 'adam (2)']
+        ['adam, lr 0.001', 'adam, lr 0.1']
     """
-    counts: Counter[str] = Counter()
-    found = []
-    for run in runs:
-        rival = run.rival
-        name = f"rmsprop {rival.rule.name}" if isinstance(rival, RMSprop) and rival.rule.name != "article" else run.optimizer
-        counts[name] += 1
-        found.append(name if counts[name] == 1 else f"{name} ({counts[name]})")
+    names = [_name(run) for run in runs]
+    told = Setup(runs=tuple(runs)).to_json()["runs"]
+    found: list[str] = []
+    for k, name in enumerate(names):
+        alike = [other for other, own in zip(told, names, strict=True) if own == name]
+        differ = [key for key in told[k] if any(other[key] != told[k][key] for other in alike)]
+        label = ", ".join([name, *(f"{key} {_short(told[k][key])}" for key in differ[:_DIFFERENCES])])
+        again = sum(own == label or own.startswith(f"{label} (") for own in found)
+        found.append(f"{label} ({again + 1})" if again else label)
     return found
+
+
+def _name(run: Run) -> str:
+    rule = run.rival.rule if isinstance(run.rival, RMSprop) else None
+    return run.optimizer if rule is None or rule.name == "article" else f"{run.optimizer} {rule.name}"
+
+
+def _short(value: Any) -> str:
+    return f"{value:g}" if isinstance(value, float) else str(value).lower()
 
 
 def _lost(problem: Problem, p: Array, loss: Array) -> int:
@@ -197,18 +215,32 @@ def _lost(problem: Problem, p: Array, loss: Array) -> int:
     return int(np.flatnonzero(good)[-1]) + 1
 
 
-def _told(one: Trajectory, label: str) -> dict[str, Any]:
+def _told(one: Trajectory, label: str, look: Look, problem: Problem) -> dict[str, Any]:
     rival = one.run.rival
     return {
         "label": label,
         "optimizer": one.run.optimizer,
         "dialect": rival.rule.name if isinstance(rival, RMSprop) else None,
         "lr": one.run.lr,
+        "look": _look(look),
         "loss": one.loss,
+        "height": height(problem, one.loss),
+        "level": levels(problem, one.loss),
         "p": one.p.T,
         "state": {name: array.T for name, array in one.state.items()},
         "diverged_at": one.diverged_at,
         "arrived_at": one.arrived_at,
+    }
+
+
+def _look(look: Look) -> dict[str, Any]:
+    """Return how a run is drawn, in the words of a page."""
+    return {
+        "color": look.color,
+        "dark": ON_DARK.get(look.color, look.color),
+        "symbol": look.symbol,
+        "width": look.width,
+        "dash": look.dash,
     }
 
 
@@ -234,7 +266,13 @@ def _memory(found: Sequence[Trajectory]) -> dict[str, Any] | None:
         for t, g in enumerate(first.g, 1):
             _, state = adagrad.step(nowhere, g, state, 0.0, t)
             sums.append(state["s"])
-    return {"gradient": first.g.T, "average": average.T, "sum": np.array(sums).T}
+    average_look, sum_look = apart(["rmsprop", "adagrad"])
+    return {
+        "gradient": first.g.T,
+        "average": average.T,
+        "sum": np.array(sums).T,
+        "looks": {"average": _look(average_look), "sum": _look(sum_look)},
+    }
 
 
 def _data(data: Fields, found: Sequence[Trajectory], steps: int, deadline: Deadline) -> dict[str, Any]:
