@@ -29,6 +29,11 @@ class Running:
     def post(self, path, told, **options):
         return self.client.post(path, json=told, **options)
 
+    def head(self, lines):
+        """Return the head of a request of the page, with some lines more, as bytes."""
+        head = f"POST /api/trace HTTP/1.1\r\nHost: 127.0.0.1:{self.port}\r\nContent-Type: application/json\r\n"
+        return f"{head}{lines}\r\n\r\n".encode()
+
     def raw(self, sent, *more, wait=30.0):
         """Return the status and the JSON object that bytes on a fresh connection are answered with; the status alone if no JSON."""
         with socket.create_connection(("127.0.0.1", self.port), timeout=wait) as connection:

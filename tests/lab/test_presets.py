@@ -1,5 +1,7 @@
 """The presets: each shows what its sentence says, in both languages."""
 
+from itertools import groupby
+
 import numpy as np
 import pytest
 
@@ -47,8 +49,11 @@ def first_below(loss, level):
 def test_each_preset_has_a_setup_and_words():
     for lang in LANGUAGES:
         assert list(written(lang)["presets"]) == list(setups())
+        # Each group is there once, in one piece.
+        groups = [group for group, _ in groupby(told["group"] for told in presets(lang))]
+        assert groups == list(written(lang)["groups"].values())
         for told in presets(lang):
-            assert set(told) == {"id", "title", "sentence", "setup"}
+            assert set(told) == {"id", "group", "title", "sentence", "setup"}
             assert Setup.from_json(told["setup"]) == setups()[told["id"]]
             assert 3 < len(told["title"]) < 40
             assert 30 < len(told["sentence"]) < 240
@@ -77,13 +82,25 @@ def test_other_languages_are_refused():
 
 def test_ravine():
     shown = Traced("ravine")
-    rmsprop, careful, bold = range(3)
-    assert first_below(shown.losses[rmsprop], 0.5) < first_below(shown.losses[careful], 0.5)
-    assert shown.arrivals[careful]
+    rmsprop, descent = range(2)
+    assert first_below(shown.losses[rmsprop], 0.5) < first_below(shown.losses[descent], 0.5)
+    assert shown.arrivals[descent]
     assert not shown.arrivals[rmsprop]
-    assert shown.trace["runs"][bold]["diverged_at"]
     assert shown.widths()[rmsprop].max() > 1
-    says("ravine", 0.5, 0.01, 0.02)
+    says("ravine", 0.5)
+    # From wall to wall: its first steps change sides again and again.
+    walls = np.sign(shown.paths[descent][1] - np.sin(shown.paths[descent][0]))[:20]
+    assert (walls[1:] != walls[:-1]).all()
+
+
+def test_divergence():
+    shown = Traced("divergence")
+    start = abs(shown.paths[0][1, 0])
+    settles, swings, diverges = (abs(path[1, -1]) for path in shown.paths)
+    assert settles < start / 10
+    assert swings == pytest.approx(start, rel=NEARLY)
+    assert diverges > 10 * start
+    says("divergence", *shown.lrs, 100)
 
 
 def test_long_valley_straight_and_turned():

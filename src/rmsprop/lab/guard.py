@@ -122,6 +122,8 @@ class Guard:
         kind = headers.get("content-type", "").partition(";")[0].strip().lower()
         if kind != "application/json" or headers.get("content-encoding", "identity") != "identity":
             raise RefusedRequestError(415, f"the body must be plain application/json, got {kind[:60]!r}")
+        if "content-length" in headers and "transfer-encoding" in headers:
+            raise RefusedRequestError(400, "the request gives its body both a length and an encoding")
         length = headers.get("content-length", "0")
         if not length.isascii() or not length.isdigit() or len(length) > 20:
             raise RefusedRequestError(400, f"content-length must be a number of bytes, got {length[:40]!r}")

@@ -84,48 +84,62 @@ def _setup(land: dict[str, Any], steps: int, *runs: dict[str, Any], **rest: Any)
     return {"land": land, "steps": steps, "runs": list(runs), **rest}
 
 
-# By name, in the order in which a learner may take them.
-_PRESETS: dict[str, dict[str, Any]] = {
-    "ravine": _setup(_named("ravine"), 600, _run(0.03), _run(0.01, "sgd"), _run(0.02, "sgd")),
-    "ill-conditioned": _setup(_named("ill-conditioned"), 400, _run(0.02), _run(0.01, "sgd")),
-    "rotated": _setup(_named("rotated"), 400, _run(0.02), _run(0.01, "sgd")),
-    "plateau": _setup(_named("plateau"), 500, _run(0.03), _run(0.5, "sgd")),
-    "saddle": _setup(_named("saddle"), 400, _run(0.01), _run(0.01, "sgd"), _run(0.01, "adagrad")),
-    "adagrad-stalls": _setup(_named("cliff"), 600, _run(0.03), _run(0.1, "adagrad"), _run(0.5, "adagrad")),
-    "outliers": _setup(
-        _named("network"), 1000, _run(0.01), _run(0.5, "adagrad"), _run(0.03, "adam"), _run(0.01, "momentum"), noise="outliers=0.02"
-    ),
-    "sparse": _setup(_named("quadratic"), 1000, _run(0.03), _run(0.3), _run(1.0, "adagrad"), noise="mask=0.9"),
-    "first-step": _setup(
-        _named("quadratic"), 60,
-        _run(0.02), _run(0.02, decay=0.99), _run(0.02, decay=0.999), _run(0.02, decay=0.999, bias_correction=True),
-    ),
-    "decay": _setup(_named("ravine"), 600, _run(0.02, decay=0), _run(0.02, decay=0.9), _run(0.02, decay=0.99)),
-    "lr-too-large": _setup(_named("ravine"), 600, _run(0.02), _run(0.1), _run(0.5)),
-    "limit-cycle": _setup(_named("quadratic"), 500, _run(0.3), _run(0.1), _run(0.03)),
-    "settles": _setup(_named("ravine"), 600, _run(0.03), schedule="cosine"),
-    "eps-matters": _setup(_named("plateau"), 500, _run(0.02, eps=1e-8), _run(0.02, eps=0.01), _run(0.02, eps=0.1)),
-    "eps-place": _setup(_named("quadratic"), 400, _run(0.1, eps=0.01), _run(0.1, eps=0.01, eps_place="inside")),
-    "tiny-loss": _setup(
-        _formula("1e-6*((x - 1)**2 + 10*(y + 1)**2)"), 400, _run(0.03), _run(0.03, eps=1e-4), _run(0.05, "sgd"),
-    ),
-    "centered": _setup(_named("quadratic"), 300, _run(0.03), _run(0.03, centered=True)),
-    "tf-pytorch": _setup(
-        _named("plateau"), 600,
-        _run(0.01, dialect="pytorch", decay=0.9, eps=1e-8), _run(0.01, dialect="tf1", eps=1e-8),
-        _run(0.01, dialect="tf1", eps=1e-8, square_init=0),
-    ),
-    "momentum": _setup(_named("ravine"), 600, _run(0.005), _run(0.005, momentum=0.9), _run(0.005, momentum=0.9, nesterov=True)),
-    "weight-decay": _setup(
-        _formula("(x - 2)**2/2 + 10*(y - 1)**2"), 600,
-        _run(0.02), _run(0.02, weight_decay=0.1), _run(0.02, weight_decay=0.1, weight_decay_form="decoupled_lr"),
-    ),
-    "four-minima": _setup(_named("himmelblau"), 400, _run(0.03), _run(0.01, "sgd"), _run(0.01, "momentum")),
-    "trapped": _setup(_named("rastrigin"), 400, _run(0.03), _run(0.01, "sgd"), _run(0.01, "momentum"), _run(0.1, "adam")),
-    "logistic": _setup(_named("logistic"), 600, _run(0.1), _run(1.0, "sgd"), _run(5.0, "sgd")),
-    "parabola": _setup(_data(_PARABOLA, "y = a*x**2 + b*x + c", "a", "c"), 500, _run(0.03), _run(0.1, "adagrad")),
-    "power-law": _setup(_data(_LAMP, "y = a*x**b", "a", "b"), 800, _run(0.01), _run(0.01, "sgd"), start=[2.0, 2.0]),
-    "units": _setup(_data(_ADSORPTION, "y = a*(1 - exp(-b*x))", "a", "b"), 500, _run(0.03), _run(1e-5), start=[200.0, 0.001]),
+# By group and name, in the order in which a learner may take them.
+_PRESETS: dict[str, dict[str, dict[str, Any]]] = {
+    "wins": {
+        "ravine": _setup(_named("ravine"), 600, _run(0.03), _run(0.01, "sgd")),
+        "ill-conditioned": _setup(_named("ill-conditioned"), 400, _run(0.02), _run(0.01, "sgd")),
+        "plateau": _setup(_named("plateau"), 500, _run(0.03), _run(0.5, "sgd")),
+        "saddle": _setup(_named("saddle"), 400, _run(0.01), _run(0.01, "sgd"), _run(0.01, "adagrad")),
+        "outliers": _setup(
+            _named("network"), 1000,
+            _run(0.01), _run(0.5, "adagrad"), _run(0.03, "adam"), _run(0.01, "momentum"), noise="outliers=0.02",
+        ),
+        "momentum": _setup(_named("ravine"), 600, _run(0.005), _run(0.005, momentum=0.9), _run(0.005, momentum=0.9, nesterov=True)),
+    },
+    "loses": {
+        "rotated": _setup(_named("rotated"), 400, _run(0.02), _run(0.01, "sgd")),
+        "sparse": _setup(_named("quadratic"), 1000, _run(0.03), _run(0.3), _run(1.0, "adagrad"), noise="mask=0.9"),
+        "trapped": _setup(_named("rastrigin"), 400, _run(0.03), _run(0.01, "sgd"), _run(0.01, "momentum"), _run(0.1, "adam")),
+        "four-minima": _setup(_named("himmelblau"), 400, _run(0.03), _run(0.01, "sgd"), _run(0.01, "momentum")),
+        "units": _setup(_data(_ADSORPTION, "y = a*(1 - exp(-b*x))", "a", "b"), 500, _run(0.03), _run(1e-5), start=[200.0, 0.001]),
+    },
+    "memory": {
+        "adagrad-stalls": _setup(_named("cliff"), 600, _run(0.03), _run(0.1, "adagrad"), _run(0.5, "adagrad")),
+        "decay": _setup(_named("ravine"), 600, _run(0.02, decay=0), _run(0.02, decay=0.9), _run(0.02, decay=0.99)),
+        "first-step": _setup(
+            _named("quadratic"), 60,
+            _run(0.02), _run(0.02, decay=0.99), _run(0.02, decay=0.999), _run(0.02, decay=0.999, bias_correction=True),
+        ),
+        "centered": _setup(_named("quadratic"), 300, _run(0.03), _run(0.03, centered=True)),
+    },
+    "rate": {
+        "divergence": _setup(_named("ill-conditioned"), 200, _run(0.0198, "sgd"), _run(0.02, "sgd"), _run(0.0202, "sgd")),
+        "lr-too-large": _setup(_named("ravine"), 600, _run(0.02), _run(0.1), _run(0.5)),
+        "limit-cycle": _setup(_named("quadratic"), 500, _run(0.3), _run(0.1), _run(0.03)),
+        "settles": _setup(_named("ravine"), 600, _run(0.03), schedule="cosine"),
+    },
+    "small-print": {
+        "eps-matters": _setup(_named("plateau"), 500, _run(0.02, eps=1e-8), _run(0.02, eps=0.01), _run(0.02, eps=0.1)),
+        "eps-place": _setup(_named("quadratic"), 400, _run(0.1, eps=0.01), _run(0.1, eps=0.01, eps_place="inside")),
+        "tf-pytorch": _setup(
+            _named("plateau"), 600,
+            _run(0.01, dialect="pytorch", decay=0.9, eps=1e-8), _run(0.01, dialect="tf1", eps=1e-8),
+            _run(0.01, dialect="tf1", eps=1e-8, square_init=0),
+        ),
+        "weight-decay": _setup(
+            _formula("(x - 2)**2/2 + 10*(y - 1)**2"), 600,
+            _run(0.02), _run(0.02, weight_decay=0.1), _run(0.02, weight_decay=0.1, weight_decay_form="decoupled_lr"),
+        ),
+        "tiny-loss": _setup(
+            _formula("1e-6*((x - 1)**2 + 10*(y + 1)**2)"), 400, _run(0.03), _run(0.03, eps=1e-4), _run(0.05, "sgd"),
+        ),
+    },
+    "data": {
+        "logistic": _setup(_named("logistic"), 600, _run(0.1), _run(1.0, "sgd"), _run(5.0, "sgd")),
+        "parabola": _setup(_data(_PARABOLA, "y = a*x**2 + b*x + c", "a", "c"), 500, _run(0.03), _run(0.1, "adagrad")),
+        "power-law": _setup(_data(_LAMP, "y = a*x**b", "a", "b"), 800, _run(0.01), _run(0.01, "sgd"), start=[2.0, 2.0]),
+    },
 }  # fmt: skip
 
 
@@ -137,11 +151,11 @@ def setups() -> dict[str, Setup]:
         >>> setups()["settles"].schedule
         'cosine'
     """
-    return {name: Setup.from_json(told) for name, told in _PRESETS.items()}
+    return {name: Setup.from_json(told) for group in _PRESETS.values() for name, told in group.items()}
 
 
 def presets(lang: str) -> list[dict[str, Any]]:
-    """Return the presets for a page: id, title, sentence and setup.
+    """Return the presets for a page: id, group (its title), title, sentence and setup.
 
     Args:
         lang: one of `rmsprop.lab.learn.LANGUAGES`.
@@ -153,5 +167,9 @@ def presets(lang: str) -> list[dict[str, Any]]:
         >>> presets("en")[0]["title"]
         'A winding ravine'
     """
-    words = written(lang)["presets"]
-    return [{"id": name, **words[name], "setup": setup.to_json()} for name, setup in setups().items()]
+    texts = written(lang)
+    return [
+        {"id": name, "group": texts["groups"][group], **texts["presets"][name], "setup": setups()[name].to_json()}
+        for group, names in _PRESETS.items()
+        for name in names
+    ]

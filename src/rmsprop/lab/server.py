@@ -30,14 +30,14 @@ from rmsprop.lab.deadline import Deadline
 from rmsprop.lab.export import KINDS, export
 from rmsprop.lab.formulas import lines
 from rmsprop.lab.guard import App, Guard
-from rmsprop.lab.learn import learn
+from rmsprop.lab.learn import LANGUAGES, learn
 from rmsprop.lab.setup import Setup, SetupError, object_from, whole_from
 from rmsprop.lab.surface import surface
 from rmsprop.lab.trace import run_of, trace
 from rmsprop.lab.work import Work, failure, success
 
-#: Where the lab is by default, and the languages that it speaks.
-HOST, PORT, LANGUAGES = "127.0.0.1", 8757, ("en", "zh")
+#: Where the lab is by default.
+HOST, PORT = "127.0.0.1", 8757
 #: Seconds that a request may take.
 SECONDS = 10.0
 
@@ -62,9 +62,9 @@ def application(host: str, port: int, seconds: float = SECONDS) -> App:
         yield
         work.close()
 
-    def posted(path: str, make: Make) -> Route:
+    def posted(path: str, make: Make, patience: float = 1.0) -> Route:
         async def handle(request: Request) -> Response:
-            return await work.answer(lambda body, deadline: make(_parsed(body), deadline), await request.body())
+            return await work.answer(lambda body, deadline: make(_parsed(body), deadline), await request.body(), patience)
 
         return Route(path, handle, methods=["POST"])
 
@@ -82,11 +82,13 @@ def application(host: str, port: int, seconds: float = SECONDS) -> App:
             posted("/api/trace", lambda told, deadline: success(trace(Setup.from_json(told), deadline))),
             posted("/api/surface", lambda told, deadline: success(surface(told, deadline))),
             posted("/api/arithmetic", _arithmetic),
-            *(posted(f"/api/export/{kind}", _exported(kind)) for kind in KINDS),
+            # Pictures are drawn frame by frame.
+            *(posted(f"/api/export/{kind}", _exported(kind), 3.0 if kind == "gif" else 1.0) for kind in KINDS),
         ],
         exception_handlers={HTTPException: _refused},
         lifespan=life,
     )
+    app.router.redirect_slashes = False
     return Guard(app, host, port, seconds)
 
 
@@ -130,6 +132,8 @@ class _Server(uvicorn.Server):
 
 def _listening(host: str, port: int) -> socket.socket:
     """Return a socket that listens, or say why there is none."""
+    if not host:
+        raise UsageError(f"host must be an address, such as {HOST}, got none; leave --host out")
     if not 0 <= port <= 65_535:
         raise UsageError(f"port must be from 0 to 65,535, got {port:,}; 0 takes a free one")
     try:
@@ -147,7 +151,7 @@ def _listening(host: str, port: int) -> socket.socket:
 
 def _parsed(body: bytes) -> Any:
     try:
-        return json.loads(body, parse_constant=_no_constant)
+        return json.loads(body.decode(), parse_constant=_no_constant)
     except SetupError:
         raise
     except (ValueError, RecursionError) as error:

@@ -33,14 +33,21 @@ class Work:
         self._seconds = seconds
         self._stop = Event()
 
-    async def answer(self, work: Callable[[Any, Deadline], Response], told: Any) -> Response:
-        """Return what work makes of a request, or the error that it ends with."""
-        deadline = Deadline(self._seconds, self._stop)
+    async def answer(self, work: Callable[[Any, Deadline], Response], told: Any, patience: float = 1.0) -> Response:
+        """Return what work makes of a request, or the error that it ends with.
+
+        Args:
+            work: what is to be done.
+            told: what it is given.
+            patience: how many times the seconds of others it may take.
+        """
+        seconds = patience * self._seconds
+        deadline = Deadline(seconds, self._stop)
         future = asyncio.get_running_loop().run_in_executor(self._threads, work, told, deadline)
         try:
-            return await asyncio.wait_for(future, self._seconds)
+            return await asyncio.wait_for(future, seconds)
         except (TimeUpError, TimeoutError):
-            return failure(503, f"this takes more than {self._seconds:g} s; take fewer steps, rows or optimizers")
+            return failure(503, f"this takes more than {seconds:g} s; take fewer steps, rows or optimizers")
         except MissingExtraError as error:
             return failure(501, str(error))
         except SetupError as error:
