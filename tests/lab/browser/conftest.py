@@ -10,9 +10,7 @@ import pytest
 
 from tests.lab.browser.lab import Lab
 
-ARGUMENTS = (
-    "--no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking --disable-component-update --disable-sync"
-)
+ARGUMENTS = "--no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking --disable-component-update --disable-sync"
 
 
 def chromium():
@@ -64,7 +62,9 @@ def opened(browser, server):
     labs = []
 
     def begin(path="", address=server, **options):
-        context = browser.new_context(**{"viewport": {"width": 1440, "height": 900}, "locale": "en-US", "color_scheme": "light", **options})
+        context = browser.new_context(
+            **{"viewport": {"width": 1440, "height": 900}, "locale": "en-US", "color_scheme": "light", **options}
+        )
         labs.append(Lab(context, address))
         return labs[-1].open(path)
 

@@ -12,7 +12,9 @@ from playwright.sync_api import Page, Response, expect
 SCREENSHOTS = Path(__file__).parents[3] / "screenshots"
 # Chromium's own remarks on how Plotly draws.
 _OTHERS = re.compile(r"GL Driver Message|willReadFrequently|WebGL")
-_VIOLATIONS = """addEventListener("securitypolicyviolation", (event) => console.error("CSP", event.violatedDirective, event.blockedURI));"""
+_VIOLATIONS = (
+    """addEventListener("securitypolicyviolation", (event) => console.error("CSP", event.violatedDirective, event.blockedURI));"""
+)
 
 
 class Lab:
@@ -119,7 +121,9 @@ class Lab:
 
     def go(self, step):
         """Set the clock."""
-        self.page.locator("#scrub").evaluate("(scrub, step) => { scrub.value = step; scrub.dispatchEvent(new Event('input')); }", step)
+        self.page.locator("#scrub").evaluate(
+            "(scrub, step) => { scrub.value = step; scrub.dispatchEvent(new Event('input')); }", step
+        )
 
     def fragment(self):
         """The address after #, once it is written."""

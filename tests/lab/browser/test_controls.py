@@ -153,7 +153,9 @@ def test_a_slider_is_one_step_back_in_the_history(lab):
     before = lab.page.evaluate("history.length")
     slider = lab.control("lr").locator("input[type=range]")
     with lab.changing():
-        slider.evaluate("(s) => { for (const v of [300, 320, 350, 400]) { s.value = v; s.dispatchEvent(new Event('input')); } s.dispatchEvent(new Event('change')); }")
+        slider.evaluate(
+            "(s) => { for (const v of [300, 320, 350, 400]) { s.value = v; s.dispatchEvent(new Event('input')); } s.dispatchEvent(new Event('change')); }"
+        )
     lab.page.wait_for_timeout(400)
     assert lab.page.evaluate("history.length") == before + 1
     with lab.changing():

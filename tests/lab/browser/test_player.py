@@ -37,7 +37,10 @@ def test_pictures_and_numbers_follow_the_clock(lab):
     for step in (0, 50, 400):
         lab.go(step)
         lab.settle()
-        pictures = [lab.page.locator(f"#{name}-plot ~ .overlay").evaluate("(c) => c.toDataURL()") for name in ("landscape", "loss", "memory")]
+        pictures = [
+            lab.page.locator(f"#{name}-plot ~ .overlay").evaluate("(c) => c.toDataURL()")
+            for name in ("landscape", "loss", "memory")
+        ]
         shown.append((*pictures, lab.page.locator("#loss-legend").inner_text(), lab.page.locator("#memory-legend").inner_text()))
     assert all(len(set(each)) == 3 for each in zip(*shown, strict=True))
 
