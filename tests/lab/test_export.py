@@ -85,7 +85,7 @@ def test_text_of_the_users_stays_text_in_the_code(text):
     literals = [node.value for node in ast.walk(tree) if isinstance(node, ast.Constant)]
     called = {node.func.id for node in ast.walk(tree) if isinstance(node, ast.Call) and isinstance(node.func, ast.Name)}
     assert {f"{text}\n1,2\n", f"y = {text}", text} <= set(literals)
-    assert called == {"Pasted", "of_data", "schedule", "RMSprop", "range", "print"}
+    assert called == {"Pasted", "of_data", "schedule", "RMSprop", "range", "problem", "print"}
 
 
 def test_csv_holds_every_number_of_every_step_in_full():
