@@ -251,9 +251,8 @@ def test_tf_pytorch():
     rules = [run.rival.rule for run in shown.setup.runs]
     assert len({(run.lr, run.rival.rule.decay, run.rival.rule.eps) for run in shown.setup.runs}) == 1
     assert [rule.square_init for rule in rules] == [0, 1, 0]
-    # The 1 still outweighs the gradients' squares after a hundred steps.
-    from_one, from_zero = (np.array(run["state"]["v"])[0] for run in shown.trace["runs"][1:])
-    assert from_one[100] > 2 * from_zero[100]
+    # After a hundred steps most of the average is still what is left of the 1.
+    assert 0.9**100 > 0.5 * np.array(shown.trace["runs"][1]["state"]["v"])[0, 100]
 
 
 def test_momentum():
