@@ -35,7 +35,7 @@ LOOKED_UP = {
     "decoupled-decay",
 }
 # Names that stay as they are in Chinese.
-NAMES = "RMSprop|Adagrad|Adam|SGD|Nesterov|PyTorch|TensorFlow|alpha|rho|mask|ulp"
+NAMES = "RMSprop|Adagrad|Adam|SGD|Nesterov|PyTorch|TensorFlow|alpha|rho|ulp"
 
 
 def texts(told, path=""):
