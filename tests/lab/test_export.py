@@ -16,7 +16,7 @@ from rmsprop.lab.arithmetic import columns
 from rmsprop.lab.code import code
 from rmsprop.lab.export import KINDS, as_race, export
 from rmsprop.lab.setup import Data, Setup
-from rmsprop.lab.trace import run_of, trace
+from rmsprop.lab.trace import labels, run_of, trace
 from rmsprop.race.landscapes import landscape, landscape_names
 from rmsprop.race.noise import noise_kinds
 from rmsprop.race.rivals import rival_names
@@ -126,7 +126,7 @@ def test_gif_moves_from_the_start_to_the_end(steps):
 def test_the_race_behind_the_pictures_is_the_trace():
     setup = Setup.from_json({"runs": [RMSPROP, RMSPROP, {"optimizer": "adam"}], "steps": 10})
     race = as_race(setup)
-    assert [entry.rival.name for entry in race.entries] == ["rmsprop", "rmsprop (2)", "adam"]
+    assert [entry.rival.name for entry in race.entries] == labels(setup.runs) == ["rmsprop", "rmsprop (2)", "adam"]
     np.testing.assert_array_equal(race.entries[2].path, run_of(setup, 2).p)
     assert race.times.tolist() == list(range(11))
 

@@ -15,6 +15,8 @@ from rmsprop.lab.catalog import catalog
 from rmsprop.lab.deadline import Deadline, TimeUpError
 from rmsprop.lab.export import KINDS
 from rmsprop.lab.guard import Guard
+from rmsprop.lab.learn import LANGUAGES, learn
+from rmsprop.lab.presets import presets
 from rmsprop.lab.setup import Setup
 from rmsprop.lab.trace import run_of, trace
 from tests.lab.harness import DATA, running
@@ -37,20 +39,28 @@ def as_json(value):
 def test_the_catalog_names_all_there_is(lab):
     told = strict(lab.get("/api/catalog"))
     assert told == as_json(catalog())
-    assert {"landscapes", "optimizers", "dialects", "schedules", "noises", "limits", "default"} <= set(told)
+    assert set(told) == {"landscapes", "optimizers", "dialects", "schedules", "noises", "limits", "default", "presets"}
     assert Setup.from_json(told["default"]) == Setup()
-    for preset in told.get("presets", []):
-        Setup.from_json(preset["setup"])
+    for preset in told["presets"]:
+        assert Setup.from_json(preset["setup"]).to_json() == preset["setup"]
+
+
+@pytest.mark.parametrize("lang", LANGUAGES)
+def test_lessons_and_presets_come_in_each_language(lab, lang):
+    assert strict(lab.get("/api/learn", params={"lang": lang})) == as_json(learn(lang))
+    assert strict(lab.get("/api/catalog", params={"lang": lang}))["presets"] == as_json(presets(lang))
 
 
 def test_a_trace_is_what_python_traces(lab):
     told = strict(lab.post("/api/trace", SETUP))
     assert told == as_json(trace(Setup.from_json(SETUP)))
     assert set(told) == {
-        "names", "title", "story", "start", "window", "minima", "lowest", "target", "runs", "memory", "data",
+        "names", "title", "story", "start", "window", "minima", "lowest", "target", "unit", "setup", "runs", "memory", "data",
     }  # fmt: skip
     for run in told["runs"]:
-        assert set(run) == {"label", "optimizer", "dialect", "lr", "loss", "p", "state", "diverged_at", "arrived_at"}
+        assert set(run) == {
+            "label", "optimizer", "dialect", "lr", "look", "loss", "height", "level", "p", "state", "diverged_at", "arrived_at",
+        }  # fmt: skip
         assert len(run["loss"]) == len(run["p"][0]) == len(run["p"][1]) == 21
         assert all(len(part) == 21 for state in run["state"].values() for part in state)
 

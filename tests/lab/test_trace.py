@@ -202,6 +202,10 @@ def test_the_surface_is_the_landscape_on_a_grid():
 
 
 def test_runs_of_one_name_are_told_apart():
-    setup = Setup.from_json({"runs": [RUNS[0], RUNS[0], RUNS[1], RUNS[3]], "steps": 1})
-    assert [run["label"] for run in trace(setup)["runs"]] == ["rmsprop", "rmsprop (2)", "rmsprop graves", "adam"]
-    assert trace(replace(setup, runs=setup.runs[:1]))["runs"][0]["lr"] == 0.02
+    setup = Setup.from_json({"runs": [RUNS[0], RUNS[0], RUNS[0] | {"decay": 0.5}, RUNS[1], RUNS[3]], "steps": 1})
+    traced = trace(setup)["runs"]
+    assert [run["label"] for run in traced] == [
+        "rmsprop, decay 0.9", "rmsprop, decay 0.9 (2)", "rmsprop, decay 0.5", "rmsprop graves", "adam",
+    ]  # fmt: skip
+    assert len({(run["look"]["symbol"], run["look"]["dash"]) for run in traced}) == 5
+    assert trace(replace(setup, runs=setup.runs[:1]))["runs"][0]["label"] == "rmsprop"

@@ -21,6 +21,7 @@ from rmsprop.lab.setup import Setup
 from rmsprop.lab.trace import labels, run_of, trace, trajectories
 from rmsprop.race.animation import animate
 from rmsprop.race.play import moments_of
+from rmsprop.race.style import apart
 from rmsprop.race.tournament import Entry, Race, Settings
 
 # Of a run's steps, how many are drawn.
@@ -86,8 +87,10 @@ def _json(setup: Setup, k: int, lang: str, deadline: Deadline) -> File:
 def _gif(setup: Setup, k: int, lang: str, deadline: Deadline) -> File:
     """Return the ways of all runs, moving."""
     race = as_race(setup, deadline)
+    drawn = apart([run.optimizer for run in setup.runs])
+    looked = {entry.rival.name: look for entry, look in zip(race.entries, drawn, strict=True)}
     with _DRAWING:
-        return File("rmsprop-lab.gif", "image/gif", animate(race, deadline.check))
+        return File("rmsprop-lab.gif", "image/gif", animate(race, deadline.check, looked))
 
 
 def _python(setup: Setup, k: int, lang: str, deadline: Deadline) -> File:

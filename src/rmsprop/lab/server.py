@@ -30,14 +30,14 @@ from rmsprop.lab.deadline import Deadline
 from rmsprop.lab.export import KINDS, export
 from rmsprop.lab.formulas import lines
 from rmsprop.lab.guard import App, Guard
-from rmsprop.lab.learn import learn
+from rmsprop.lab.learn import LANGUAGES, learn
 from rmsprop.lab.setup import Setup, SetupError, object_from, whole_from
 from rmsprop.lab.surface import surface
 from rmsprop.lab.trace import run_of, trace
 from rmsprop.lab.work import Work, failure, success
 
-#: Where the lab is by default, and the languages that it speaks.
-HOST, PORT, LANGUAGES = "127.0.0.1", 8757, ("en", "zh")
+#: Where the lab is by default.
+HOST, PORT = "127.0.0.1", 8757
 #: Seconds that a request may take.
 SECONDS = 10.0
 
