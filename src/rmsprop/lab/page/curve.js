@@ -27,14 +27,13 @@ export function showCurve(store) {
     const state = store.get();
     const data = state.trace?.data;
     if (!data || !overlay.begin()) return;
-    const halo = color("halo");
     const moment = momentAt(data.moments, shownStep(state));
     const chosen = chosenRun(state);
     const order = [...data.curves.keys()].filter((k) => k !== chosen).concat(chosen);
     for (const k of order) {
       const look = state.trace.runs[k]?.look;
       const ys = data.curves[k]?.[moment];
-      if (look && ys) overlay.line(data.grid, ys, 0, ys.length - 1, { ink: inkOf(look, state.theme), width: look.width, dash: look.dash, halo });
+      if (look && ys) overlay.line(data.grid, ys, 0, ys.length - 1, { ink: inkOf(look, state.theme), width: look.width, dash: look.dash });
     }
     overlay.end();
   };
@@ -47,13 +46,13 @@ export function showCurve(store) {
     const held = ys.filter((y) => y !== null);
     const low = held.reduce((a, b) => Math.min(a, b), held[0]), high = held.reduce((a, b) => Math.max(a, b), held[0]); // prettier-ignore
     const room = 0.12 * (high - low) || 1;
-    const points = { type: "scattergl", x: xs, y: ys, mode: "markers", marker: { color: color("muted"), size: 4, opacity: 0.7 }, hoverinfo: "skip" };
+    const points = { type: "scatter", x: xs, y: ys, mode: "markers", marker: { color: color("muted"), size: 7, opacity: 0.8 }, hoverinfo: "skip" };
     const look = layout({
       margin: { l: 52, r: 12, t: 6, b: 34 }, width: plot.clientWidth, height: plot.clientHeight,
       xaxis: axis({ title: { text: data.x, standoff: 4 }, nticks: 6 }),
       yaxis: axis({ title: { text: data.y, standoff: 4 }, range: [low - room, high + room], nticks: 5 }),
     }); // prettier-ignore
-    await plotly().react(plot, [{ ...points, type: "scatter" }], look, CONFIG);
+    await plotly().react(plot, [points], look, CONFIG);
     draw();
   });
 

@@ -5,6 +5,7 @@ import { chosenRun } from "./state.js";
 
 // After the server was lost, it is looked for this often.
 const LOOK_MS = 1200;
+const SLOW_MS = 300;
 
 /** Keep trace, surface and arithmetic at the setup; what fails leaves the last good picture. */
 export function keepAnswers(store) {
@@ -13,8 +14,22 @@ export function keepAnswers(store) {
     else store.set({ fault: { message: error.message, field: error.field } });
   };
 
+  // What takes long is seen to be under way; what does not, must not flicker.
+  let asking = 0;
+  const busy = async (answer) => {
+    asking += 1;
+    const slow = setTimeout(() => document.body.setAttribute("aria-busy", "true"), SLOW_MS);
+    try {
+      return await answer;
+    } finally {
+      clearTimeout(slow);
+      asking -= 1;
+      if (!asking) document.body.removeAttribute("aria-busy");
+    }
+  };
+
   const askTrace = latest(
-    (setup, signal) => send("/api/trace", setup, signal),
+    (setup, signal) => busy(send("/api/trace", setup, signal)),
     (trace, setup) => {
       // Whoever was at the end stays there; a step in the middle stays where it is.
       const { step } = store.get();
