@@ -62,6 +62,8 @@ function keepSheet() {
   const open = (yes) => {
     document.body.classList.toggle("sheet-open", yes);
     button.setAttribute("aria-expanded", String(yes));
+    // What one changes is seen above the sheet.
+    if (yes && button.checkVisibility()) at("landscape-figure").scrollIntoView({ block: "start" });
   };
   button.addEventListener("click", () => open(!document.body.classList.contains("sheet-open")));
   return open;

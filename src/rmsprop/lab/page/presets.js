@@ -51,6 +51,7 @@ export function showPresets(store, dialogs) {
     at("preset-now").hidden = !now;
     at("preset-title").textContent = now?.title ?? "";
     at("preset-sentence").textContent = now?.sentence ?? "";
-    at("preset-back").hidden = !now || JSON.stringify(setupOf(now)) === JSON.stringify(setup);
+    // Its place is kept: the page must not move under who drags the start.
+    at("preset-back").classList.toggle("off", !now || JSON.stringify(setupOf(now)) === JSON.stringify(setup));
   });
 }
