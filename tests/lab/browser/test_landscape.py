@@ -71,7 +71,7 @@ def test_numbers_set_the_start(lab):
 
 def test_zoom_by_buttons_wheel_and_drag(lab):
     def shown():
-        return [float(text.replace("−", "-")) for text in lab.page.locator("#landscape-plot .xtick text").all_inner_texts()]
+        return [float(text.replace("−", "-")) for text in lab.page.locator("#landscape-plot .xtick text").all_text_contents()]
 
     whole = shown()
     with lab.page.expect_response("**/api/surface"):

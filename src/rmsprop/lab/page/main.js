@@ -41,7 +41,8 @@ function keepLanguage(store) {
     store.set({ lang, catalog }, { history: "none" });
   };
   at("language").addEventListener("change", (event) => changeView(store, { lang: event.target.value }));
-  store.on(["view"], () => void settle().catch(() => store.set({ online: false })), { now: false });
+  // Where the server is away the words stay as they are until it is back.
+  store.on(["view", "online"], () => void settle().catch(() => (at("language").value = store.get().lang)), { now: false });
   return settle;
 }
 

@@ -89,7 +89,8 @@ export function keepAddress(store, unreadable) {
     },
     { now: false },
   );
-  store.on(["playing"], (state) => !state.playing && write(false), { now: false });
+  // Now, too: the first change must leave an address behind that Back can lead to.
+  store.on(["playing"], (state) => !state.playing && write(false));
   addEventListener("popstate", async () => {
     clearTimeout(waiting);
     const found = await decoded(location.hash);
