@@ -1,5 +1,6 @@
 """The lessons: whole and alike in both languages, and what they say in numbers is what the rule does."""
 
+import copy
 import math
 import re
 
@@ -34,7 +35,7 @@ LOOKED_UP = {
     "decoupled-decay",
 }
 # Names that stay as they are in Chinese.
-NAMES = "RMSprop|Adagrad|Adam|SGD|Nesterov|PyTorch|TensorFlow|alpha|rho|mask|ulp"
+NAMES = "RMSprop|Adagrad|Adam|SGD|Nesterov|PyTorch|TensorFlow|alpha|rho|ulp"
 
 
 def texts(told, path=""):
@@ -46,7 +47,7 @@ def texts(told, path=""):
             yield from texts(each, f"{path}[{k}]")
     else:
         for key, each in told.items():
-            if key not in ("id", "control", "preset", "term", "formula", "axes"):
+            if key not in ("id", "control", "preset", "term", "formula"):
                 yield from texts(each, f"{path}.{key}")
 
 
@@ -65,7 +66,7 @@ def prose(lang, length):
 
 
 def skeleton(told):
-    """Return the structure of texts: ids, keys and targets, and of each text its links and its count of marks."""
+    """Return the structure of texts: their keys and ids, and of each text where its links lead."""
     if isinstance(told, dict):
         return {key: each if key in ("id", "control", "preset", "term") else skeleton(each) for key, each in told.items()}
     if isinstance(told, list):
@@ -166,8 +167,6 @@ def test_formulas_are_printed_from_the_rule():
     ],
 )
 def test_links_that_lead_nowhere_are_refused(change, match, monkeypatch):
-    import copy
-
     told = copy.deepcopy(written("en"))
     change(told)
     monkeypatch.setattr(module, "written", lambda lang: told)

@@ -228,6 +228,8 @@ def test_tiny_loss():
     assert shown.arrivals[0]
     assert shown.arrivals[1:] == [None, None]
     assert abs(shown.paths[2][:, -1] - shown.paths[2][:, 0]).max() < 0.01
+    # It hits the minimum to the last digit, and so stands still without a schedule.
+    assert shown.widths()[0].max() == shown.ends[0] == 0
     # It does not notice: the same formula a million times larger, the same path.
     told = setups()["tiny-loss"].to_json()
     told["land"]["text"] = told["land"]["text"].removeprefix("1e-6*")
@@ -249,6 +251,8 @@ def test_tf_pytorch():
     rules = [run.rival.rule for run in shown.setup.runs]
     assert len({(run.lr, run.rival.rule.decay, run.rival.rule.eps) for run in shown.setup.runs}) == 1
     assert [rule.square_init for rule in rules] == [0, 1, 0]
+    # After a hundred steps most of the average is still what is left of the 1.
+    assert 0.5 * np.array(shown.trace["runs"][1]["state"]["v"])[0, 100] < 0.9**100
 
 
 def test_momentum():

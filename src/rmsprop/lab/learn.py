@@ -118,14 +118,13 @@ def learn(lang: str) -> dict[str, Any]:
     }
 
 
-def _block(block: str | list[str] | dict[str, Any], read: Callable[[str], list[dict[str, str]]]) -> dict[str, Any]:
+def _block(block: str | list[str] | dict[str, str], read: Callable[[str], list[dict[str, str]]]) -> dict[str, Any]:
     """Return a block as a page shows it: a paragraph, a list, or the formula of a dialect, printed from the rule itself."""
     if isinstance(block, str):
         return {"kind": "text", "pieces": read(block)}
     if isinstance(block, list):
         return {"kind": "list", "items": [read(item) for item in block]}
-    name, axes = block["formula"], block.get("axes", {})
-    return {"kind": "formula", "dialect": name, "mathml": mathml(dialect(name, **axes))}
+    return {"kind": "formula", "dialect": block["formula"], "mathml": mathml(dialect(block["formula"]))}
 
 
 def _pieces(text: str, places: dict[str, set[str]]) -> Iterator[dict[str, str]]:

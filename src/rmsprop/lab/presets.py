@@ -108,7 +108,7 @@ _PRESETS: dict[str, dict[str, dict[str, Any]]] = {
         "adagrad-stalls": _setup(_named("cliff"), 600, _run(0.03), _run(0.1, "adagrad"), _run(0.5, "adagrad")),
         "decay": _setup(_named("ravine"), 600, _run(0.02, decay=0), _run(0.02, decay=0.9), _run(0.02, decay=0.99)),
         "first-step": _setup(
-            _named("quadratic"), 60,
+            _named("quadratic"), 5,
             _run(0.02), _run(0.02, decay=0.99), _run(0.02, decay=0.999), _run(0.02, decay=0.999, bias_correction=True),
         ),
         "centered": _setup(_named("quadratic"), 300, _run(0.03), _run(0.03, centered=True)),

@@ -33,7 +33,7 @@ export function showLearn(store, { faults, openControls }) {
     const term = document.getElementById(`term-${id}`);
     if (term) reveal(term);
   };
-  const link = (text, act) => h("button", { type: "button", class: "link", text, onclick: act });
+  const link = (text, act) => h("a", { href: "#", text, onclick: (event) => (event.preventDefault(), act()) });
   const piece = ({ kind, text, to }) => {
     if (kind === "strong") return h("strong", { text });
     if (kind === "math") return h("span", { class: "math", text });

@@ -1,14 +1,17 @@
 /** What the page's plots share: how Plotly is set up, axes in the theme's colours, and a canvas above for what moves. */
 
+import { at } from "./dom.js";
 import { color } from "./theme.js";
 import { dashes, markPath } from "./marks.js";
 
 export const CONFIG = { displayModeBar: false, displaylogo: false, responsive: false, doubleClick: false, scrollZoom: false, showTips: false };
 
-/** Return Plotly, whose script the page loads beside its own. */
+/** Return Plotly, whose script, the largest by far, comes beside the page's own. */
 export function plotly() {
   return /** @type {any} */ (globalThis).Plotly;
 }
+
+const arrived = new Promise((done) => (plotly() ? done(null) : at("plotly").addEventListener("load", done)));
 
 /** Return an axis in the theme's colours. */
 export function axis(more = {}) {
@@ -34,6 +37,7 @@ export function oneAtATime(draw) {
     again = true;
     if (busy) return;
     busy = true;
+    await arrived;
     try {
       while (again) {
         again = false;

@@ -9,7 +9,7 @@ export function usePreset(store, id) {
   const preset = catalog?.presets.find((one) => one.id === id);
   if (!preset) return;
   const setup = { ...FIRST, ...structuredClone(preset.setup) };
-  const shown = { ...view, ...(preset.view ?? {}), run: preset.view?.run ?? 0, window: null, camera: null, preset: id };
+  const shown = { ...view, run: 0, window: null, camera: null, preset: id };
   store.set({ setup, view: shown, step: null, playing: false }, { history: "push" });
 }
 
