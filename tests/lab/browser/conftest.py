@@ -10,7 +10,9 @@ import pytest
 
 from tests.lab.browser.lab import Lab
 
-ARGUMENTS = "--no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking --disable-component-update --disable-sync"
+ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"] + [
+    f"--disable-{what}" for what in ("background-networking", "component-update", "sync")
+]
 
 
 def chromium():
@@ -21,7 +23,7 @@ def chromium():
 
 def pytest_collection_modifyitems(items):
     if chromium() is None and not os.environ.get("CI"):
-        reason = "THE PAGE OF THE LAB IS NOT TESTED: no Chromium was found; install Debian's chromium, or set RMSPROP_CHROMIUM to its path"
+        reason = "THE LAB'S PAGE IS NOT TESTED: no Chromium was found; install Debian's chromium, or set RMSPROP_CHROMIUM"
         for item in items:
             if "tests/lab/browser" in str(item.path):
                 item.add_marker(pytest.mark.skip(reason=reason))
@@ -51,7 +53,7 @@ def browser():
     path = chromium()
     assert path, "no Chromium was found: in CI the page of the lab must be tested"
     with sync_playwright() as playwright:
-        found = playwright.chromium.launch(executable_path=path, args=ARGUMENTS.split())
+        found = playwright.chromium.launch(executable_path=path, args=ARGUMENTS)
         yield found
         found.close()
 

@@ -61,9 +61,9 @@ class Lab:
             self.troubles.append(f"asked another host: {request.url}")
 
     def _told(self, message):
-        if message.type in ("error", "warning") and not _OTHERS.search(message.text):
-            if not (self._allowed and self._allowed.search(message.text)):
-                self.troubles.append(f"{message.type}: {message.text}")
+        wanted = _OTHERS.search(message.text) or (self._allowed and self._allowed.search(message.text))
+        if message.type in ("error", "warning") and not wanted:
+            self.troubles.append(f"{message.type}: {message.text}")
 
     def _answered(self, response: Response):
         if response.url.endswith("/api/trace") and response.ok:
@@ -104,10 +104,9 @@ class Lab:
     def slide(self, name, share):
         """Move a control's slider to a place between its ends."""
         slider = self.control(name).locator("input[type=range]").first
-        slider.evaluate(
-            "(slider, share) => { slider.value = slider.max * share; for (const kind of ['input', 'change']) slider.dispatchEvent(new Event(kind)); }",
-            share,
-        )
+        slider.evaluate("(slider, share) => void (slider.value = slider.max * share)", share)
+        for kind in ("input", "change"):
+            slider.dispatch_event(kind)
 
     def preset(self, name):
         """Choose a preset."""

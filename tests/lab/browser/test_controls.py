@@ -153,9 +153,10 @@ def test_a_slider_is_one_step_back_in_the_history(lab):
     before = lab.page.evaluate("history.length")
     slider = lab.control("lr").locator("input[type=range]")
     with lab.changing():
-        slider.evaluate(
-            "(s) => { for (const v of [300, 320, 350, 400]) { s.value = v; s.dispatchEvent(new Event('input')); } s.dispatchEvent(new Event('change')); }"
-        )
+        for place in (300, 320, 350, 400):
+            slider.evaluate("(slider, place) => void (slider.value = place)", place)
+            slider.dispatch_event("input")
+        slider.dispatch_event("change")
     lab.page.wait_for_timeout(400)
     assert lab.page.evaluate("history.length") == before + 1
     with lab.changing():

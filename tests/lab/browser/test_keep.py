@@ -13,6 +13,7 @@ from playwright.sync_api import expect
 
 from rmsprop.lab.presets import presets
 from rmsprop.lab.setup import Setup
+from tests.lab.browser.lab import SCREENSHOTS
 
 
 def test_a_link_brings_back_the_same_trace_and_the_same_view(opened):
@@ -115,17 +116,11 @@ def test_every_export(opened, tmp_path):
         assert still.format == "PNG"
         assert still.width > 1500
         assert len(set(still.convert("RGB").resize((200, 120)).getdata())) > 50
-    (Path(lab_screens()) / "export.png").write_bytes((tmp_path / "rmsprop-lab.png").read_bytes())
+    SCREENSHOTS.mkdir(exist_ok=True)
+    (SCREENSHOTS / "export.png").write_bytes((tmp_path / "rmsprop-lab.png").read_bytes())
     program = exported("python")
     done = subprocess.run([sys.executable, program], capture_output=True, text=True, check=True)
     assert repr(answer["runs"][0]["p"][0][-1]) in done.stdout
-
-
-def lab_screens():
-    from tests.lab.browser.lab import SCREENSHOTS
-
-    SCREENSHOTS.mkdir(exist_ok=True)
-    return SCREENSHOTS
 
 
 def test_the_table_has_all_steps_and_only_few_rows(opened):

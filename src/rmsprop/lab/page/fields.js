@@ -77,7 +77,12 @@ export function numberField(options, set) {
     dragging = true;
   });
   slider?.addEventListener("change", () => (dragging = false));
-  box.addEventListener("change", () => set(box.value.trim() === "" ? undefined : read(box.value), "push"));
+  let told = ""; // what the box held when it was last heard or shown: leaving it after Enter tells nothing new
+  box.addEventListener("change", () => {
+    if (box.value === told) return;
+    told = box.value;
+    set(box.value.trim() === "" ? undefined : read(box.value), "push");
+  });
   box.addEventListener("keydown", (event) => {
     if (event.key === "Enter") box.dispatchEvent(new Event("change"));
     const turn = { ArrowUp: 1, ArrowDown: -1 }[event.key];
@@ -89,6 +94,7 @@ export function numberField(options, set) {
   });
   const show = (value) => {
     if (document.activeElement !== box || read(box.value) !== value) box.value = typed(value);
+    told = box.value;
     if (document.activeElement !== slider || !dragging) mark(value);
   };
   return { element: frame(ranged ? "ranged" : "single", options, slider ? [box, slider] : [box], id), show, path };

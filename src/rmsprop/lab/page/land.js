@@ -17,7 +17,7 @@ export function putLand(store, land) {
       setup.start = null;
     },
     "push",
-    { window: null, camera: null },
+    { window: null, camera: null, preset: null },
   );
 }
 

@@ -3,12 +3,16 @@
 import { at, h } from "./dom.js";
 import { FIRST } from "./state.js";
 
+function setupOf(preset) {
+  return { ...FIRST, ...structuredClone(preset.setup) };
+}
+
 /** Put a preset's experiment on the page. */
 export function usePreset(store, id) {
   const { catalog, view } = store.get();
   const preset = catalog?.presets.find((one) => one.id === id);
   if (!preset) return;
-  const setup = { ...FIRST, ...structuredClone(preset.setup) };
+  const setup = setupOf(preset);
   const shown = { ...view, run: 0, window: null, camera: null, preset: id };
   store.set({ setup, view: shown, step: null, playing: false }, { history: "push" });
 }
@@ -17,29 +21,36 @@ export function usePreset(store, id) {
 export function showPresets(store, dialogs) {
   const list = at("preset-list");
   at("presets").addEventListener("click", () => dialogs.open("presets-dialog"));
+  at("preset-back").addEventListener("click", () => usePreset(store, store.get().view.preset));
   const pick = (id) => {
     usePreset(store, id);
     dialogs.close();
   };
-  store.on(["catalog", "view"], ({ catalog, view }) => {
+  let shown = null;
+  store.on(["catalog", "view", "setup"], ({ catalog, view, setup }) => {
     if (!catalog) return;
-    list.replaceChildren(
-      ...catalog.presets.map(({ id, title, sentence }) =>
-        h(
-          "li",
-          {},
+    if (catalog !== shown) {
+      shown = catalog;
+      list.replaceChildren(
+        ...catalog.presets.map(({ id, title, sentence }) =>
           h(
-            "button",
-            { type: "button", class: "preset", "data-preset": id, "aria-pressed": String(view.preset === id), onclick: () => pick(id) },
-            h("strong", { text: title }),
-            h("span", { text: sentence }),
+            "li",
+            {},
+            h(
+              "button",
+              { type: "button", class: "preset", "data-preset": id, onclick: () => pick(id) },
+              h("strong", { text: title }),
+              h("span", { text: sentence }),
+            ),
           ),
         ),
-      ),
-    );
+      );
+    }
+    for (const button of list.querySelectorAll("button")) button.setAttribute("aria-pressed", String(button.dataset.preset === view.preset));
     const now = catalog.presets.find(({ id }) => id === view.preset);
     at("preset-now").hidden = !now;
     at("preset-title").textContent = now?.title ?? "";
     at("preset-sentence").textContent = now?.sentence ?? "";
+    at("preset-back").hidden = !now || JSON.stringify(setupOf(now)) === JSON.stringify(setup);
   });
 }

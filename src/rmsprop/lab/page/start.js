@@ -20,7 +20,13 @@ export function holdStart(store, overlay) {
   const handle = at("start-handle");
   const plot = at("landscape-plot");
   const shown = () => store.get().surface?.window;
-  const setStart = (point, how) => changeSetup(store, (setup) => void (setup.start = rounded(point, shown())), how);
+  // The window stays as it is while the start is moved in it.
+  const setStart = ([x, y], how) => {
+    const window = shown();
+    const [left, right, bottom, top] = window;
+    const start = rounded([Math.max(left, Math.min(right, x)), Math.max(bottom, Math.min(top, y))], window);
+    changeSetup(store, (setup) => void (setup.start = start), how, { window });
+  };
 
   let drag = null;
   const begin = (event, what) => {

@@ -100,5 +100,5 @@ export function changeView(store, patch, how = { history: "replace" }) {
 export function changeSetup(store, change, history = "push", view = {}) {
   const setup = structuredClone(store.get().setup);
   change(setup);
-  store.set({ setup, view: { ...store.get().view, preset: null, ...view } }, { history });
+  store.set({ setup, view: { ...store.get().view, ...view } }, { history });
 }
