@@ -41,6 +41,7 @@ bench: $(VENV)/test.installed
 	$(BIN)/python benchmarks/nist.py
 	$(BIN)/python benchmarks/fit.py
 	$(BIN)/python benchmarks/race.py
+	$(BIN)/python benchmarks/lab.py
 
 # Make the pictures of the documentation anew.
 pictures: $(VENV)/test.installed $(VENV)/chromium.tried

@@ -66,7 +66,7 @@ def test_what_is_known_already_is_not_run_again(monkeypatch):
     assert len(played) == 1
 
 
-@pytest.mark.parametrize("land", LANDS[:3], ids=lambda land: land["name"])
+@pytest.mark.parametrize("land", LANDS[:-2], ids=lambda land: land["name"])
 def test_losses_and_gradients_are_the_landscapes(land):
     (one, *_) = runs_of({"land": land, "runs": RUNS, "steps": 25})
     loss, g = landscape(land["name"])(one.p)

@@ -29,7 +29,7 @@ def _version(wanted: bool) -> None:
 def root(
     version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")] = False,
 ) -> None:
-    """RMSprop in every dialect: a fit of models to data, a race of optimizers, and optimizer state moved between frameworks."""
+    """RMSprop in every dialect: models fitted, optimizers raced, each step shown, optimizer state moved between frameworks."""
 
 
 @app.command("fit", no_args_is_help=False)

@@ -115,8 +115,9 @@ def _made(land: Land, deadline: Deadline) -> Landing:
     except SetupError:
         raise
     except RefusedError as error:
-        field = {Named: "land.name", Formula: "land.text", Data: "land"}[type(land)]
-        raise SetupError(str(error).replace("give another --start", "give another formula"), field) from None
+        field, what = {Named: ("land.name", "name"), Formula: ("land.text", "formula"), Data: ("land", "model")}[type(land)]
+        # Its own start is the lab's to find; there is no option to give another.
+        raise SetupError(str(error).replace("give another --start", f"give another {what}"), field) from None
 
 
 def _of_data(land: Data, deadline: Deadline) -> Landing:
