@@ -16,6 +16,7 @@ def main(place):
         lab = Lab(context, address).open()
         lab.preset("adagrad-stalls")
         lab.page.wait_for_selector("#arithmetic-lines math")
+        lab.go(120)
         lab.settle()
         lab.page.screenshot(path=place)
         browser.close()

@@ -43,6 +43,13 @@ function copied(source) {
   return made;
 }
 
+/** Return a parenthesis of a number, as high as its digits. */
+function fence(sign) {
+  const made = math("mo", sign);
+  made.setAttribute("stretchy", "false");
+  return made;
+}
+
 /**
  * Return a copy of a formula in which each symbol that has a number shows it.
  * @param {Element} template
@@ -56,7 +63,7 @@ export function filled(template, valueOf) {
     const text = number(value);
     const shown = math("mn", text);
     // A sign or a power of ten would reach into what stands beside it.
-    symbol.replaceWith(/[−×]/.test(text) ? math("mrow", math("mo", "("), shown, math("mo", ")")) : shown);
+    symbol.replaceWith(/[−×]/.test(text) ? math("mrow", fence("("), shown, fence(")")) : shown);
   }
   // Letters side by side are a product; numbers need its sign.
   for (const sign of copy.querySelectorAll("mo")) if (sign.textContent === TIMES) sign.textContent = "·";
