@@ -1,6 +1,6 @@
 /** Talk with the server: what it refuses becomes an error that names the field; of many questions the latest wins. */
 
-export class Refused extends Error {
+class Refused extends Error {
   /**
    * @param {string} message
    * @param {string|null} field the path of what to change

@@ -70,7 +70,7 @@ export function clockPlot(store, plot, keys, content) {
   store.on(keys, redraw, { now: false });
   store.on(["step"], draw, { now: false });
   onResize(plot, redraw);
-  return { overlay, redraw };
+  return { overlay };
 }
 
 /** Return the least or the largest of long lists without handing all of it over as arguments. */

@@ -59,5 +59,4 @@ export function showCurve(store) {
   store.on(["trace", "theme"], redraw, { now: false });
   store.on(["step", "view"], draw, { now: false });
   onResize(plot, redraw);
-  return { redraw };
 }

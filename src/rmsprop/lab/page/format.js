@@ -3,7 +3,7 @@
 const RAISED = { "-": "⁻", 0: "⁰", 1: "¹", 2: "²", 3: "³", 4: "⁴", 5: "⁵", 6: "⁶", 7: "⁷", 8: "⁸", 9: "⁹" };
 
 /** Where a number is not finite. */
-export const NONE = "—";
+const NONE = "—";
 
 /**
  * Return a number for people: some digits, powers of ten where they are needed, a true minus.

@@ -1,7 +1,5 @@
 /** The page's words, in two languages. */
 
-import { h } from "./dom.js";
-
 const known = { en: {}, zh: {} };
 let current = "en";
 
@@ -46,9 +44,4 @@ export function translate(root = document) {
 /** Return the language that the user's browser asks for. */
 export function preferred() {
   return navigator.languages.some((tag) => tag.toLowerCase().startsWith("zh")) && !navigator.language.toLowerCase().startsWith("en") ? "zh" : "en";
-}
-
-/** Return an option of a choice. */
-export function option(value, text, selected) {
-  return h("option", { value, text, selected });
 }

@@ -9,7 +9,7 @@ import { holdData } from "./data.js";
 const EXAMPLE = "(1-x)**2 + 100*(y-x**2)**2";
 
 /** Put another landscape under the runs: with its own start and its own window. */
-export function putLand(store, land) {
+function putLand(store, land) {
   changeSetup(
     store,
     (setup) => {

@@ -15,7 +15,7 @@ export function shades(seen) {
 
 /**
  * Show the landscape.
- * @returns {{overlay: Overlay, redraw: () => Promise<void>, handle: any}}
+ * @returns {{overlay: Overlay}}
  */
 export function showLandscape(store) {
   const plot = at("landscape-plot");
@@ -70,7 +70,7 @@ export function showLandscape(store) {
   store.on(["surface", "theme", "view"], (_, changed) => (!changed.includes("view") || changed.length > 1) && redraw(), { now: false });
   store.on(["trace", "step", "view"], draw, { now: false });
   onResize(plot, redraw);
-  return { overlay, redraw };
+  return { overlay };
 }
 
 /** Put the start's handle, which the pointer and the keyboard take hold of, where the start is. */

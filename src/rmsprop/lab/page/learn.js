@@ -11,7 +11,7 @@ import { changeView } from "./state.js";
 const TABS = ["short", "standard", "detailed", "glossary", "cards"];
 
 /** Return the element of a control by its name, in a panel that is open. */
-export function controlOf(name) {
+function controlOf(name) {
   return document.querySelector(`[data-control="${CSS.escape(name)}"]`);
 }
 

@@ -13,7 +13,7 @@ export function showMemory(store) {
   const values = [];
 
   const kept = ({ trace, view }) => (trace?.memory ? ["average", "sum"].map((name) => ({ name, ys: trace.memory[name][view.parameter], look: trace.memory.looks[name] })) : []);
-  const plot = clockPlot(store, at("memory-plot"), ["trace", "theme", "lang", "view"], (state) => {
+  clockPlot(store, at("memory-plot"), ["trace", "theme", "lang", "view"], (state) => {
     const lines = kept(state).map(({ ys, look }) => ({ ys, ink: inkOf(look, state.theme), width: look.width, dash: "solid", symbol: look.symbol }));
     return lines.length ? { title: t("plot.steps"), first: state.trace.runs[0].loss.length - lines[0].ys.length, lines } : null;
   });
@@ -44,5 +44,4 @@ export function showMemory(store) {
     { now: false },
   );
   store.on(["step"], fill, { now: false });
-  return plot;
 }

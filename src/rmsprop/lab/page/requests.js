@@ -1,7 +1,6 @@
 /** What the page asks the server for: the trace, the surface and the arithmetic of the setup as it is now. */
 
 import { get, latest, send } from "./api.js";
-import { chosenRun } from "./state.js";
 
 // After the server was lost, it is looked for this often.
 const LOOK_MS = 1200;
@@ -87,7 +86,7 @@ export function keepAnswers(store) {
   store.on(["setup"], everything);
   store.on(["view"], surface, { now: false });
   store.on(["trace", "view"], arithmetic, { now: false });
-  return { chosen: () => chosenRun(store.get()), failed };
+  return { failed };
 }
 
 /** A start that is not two numbers yet is the trace's to refuse. */

@@ -91,5 +91,4 @@ export function showSurface(store) {
   }); // prettier-ignore
   store.on(["step"], follow, { now: false });
   onResize(plot, redraw);
-  return { redraw };
 }

@@ -3,7 +3,7 @@
 import { FIRST, VIEW, checkedView } from "./state.js";
 
 /** A longer address is cut off by some programs: it then goes without the user's data. */
-export const LONGEST = 30000;
+const LONGEST = 30000;
 const LARGEST = 4 << 20; // of what an address may unpack to
 
 async function through(bytes, transform, most = Infinity) {
