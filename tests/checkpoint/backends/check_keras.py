@@ -144,6 +144,37 @@ def test_a_file_of_the_optimizer_alone_is_what_keras_loads(tmp_path: Path) -> No
         assert_bits(one, other)
 
 
+def test_an_optimizer_alone_of_which_two_things_may_be_meant_is_asked_about(tmp_path: Path) -> None:
+    path = tmp_path / "m.weights.h5"
+    save(path, live := capture(fitted(keras.optimizers.RMSprop(0.01, momentum=0.9)).optimizer), to="keras")
+    for said in ({}, {"momentum": 0.9}, {"centered": False}):  # one parameter of a shape and two of it look alike
+        with pytest.raises(UsageError, match="whose 8 arrays may be of 8 or 4 parameters, depending on momentum and centered; say"):
+            load(path, **said)
+    for said in ({"momentum": 0.9, "centered": False}, {"dialect": rmsprop.dialect("keras", momentum=0.9)}):
+        for p, q in zip(load(path, **said).parameters, live.parameters, strict=True):
+            assert_bits(p.slots["momentum_buffer"], q.slots["momentum_buffer"])
+    save(path, capture(fitted(keras.optimizers.RMSprop(0.01)).optimizer), to="keras")
+    assert len(load(path).names) == 4  # there is no other way to read it
+
+
+@pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="checkpoints of TensorFlow")
+@pytest.mark.parametrize("variant", VARIANTS)
+@pytest.mark.parametrize("kind", CLASSES)
+def test_a_checkpoint_of_tensorflow_holds_what_the_optimizer_does(kind: str, variant: str, tmp_path: Path) -> None:
+    import tensorflow as tf
+
+    made = fitted(CLASSES[kind](0.01, **VARIANTS[variant]))
+    live = capture(made.optimizer)
+    prefix = tf.train.Checkpoint(model=made, optimizer=made.optimizer).save(str(tmp_path / "c"))
+    for path in (prefix, tmp_path):
+        found = load(path, kind=kind, **VARIANTS[variant])
+        assert (found.names, found.origin, found.groups[0].lr) == (live.names, live.origin, live.groups[0].lr)
+        for p, q in zip(found.parameters, live.parameters, strict=True):
+            assert (p.step, sorted(p.slots)) == (q.step, sorted(q.slots))
+            for slot, array in q.slots.items():
+                assert_bits(p.slots[slot], array)
+
+
 def test_arguments_make_an_optimizer_that_goes_on() -> None:
     state = capture(fitted(keras.optimizers.RMSprop(0.25, rho=0.8, momentum=0.5, epsilon=1e-3, weight_decay=0.25)).optimizer)
     for kind, made in CLASSES.items():
