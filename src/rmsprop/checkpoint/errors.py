@@ -40,4 +40,7 @@ def unwritten(path: Path, error: Exception) -> SaveError:
         >>> str(unwritten(Path("run.pt"), OSError(28, "No space left on device", ".run.pt.x.draft")))
         'cannot write run.pt: No space left on device; what was there is unchanged'
     """
-    return SaveError(f"cannot write {path}: {getattr(error, 'strerror', None) or error}; what was there is unchanged")
+    found: BaseException = error
+    while not isinstance(found, OSError) and found.__context__ is not None:  # PyTorch's writer covers it with one of its own
+        found = found.__context__
+    return SaveError(f"cannot write {path}: {getattr(found, 'strerror', None) or found}; what was there is unchanged")

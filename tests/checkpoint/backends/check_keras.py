@@ -26,6 +26,8 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "decayed": {"momentum": 0.9, "weight_decay": 0.01},
 }
 LRS = (0.01,) * 6 + (0.003,) * 6
+# Files do not depend on the backend but for what its variables give: all on one, and the one with the most in it on the others.
+FILED = list(VARIANTS) if keras.backend.backend() == "torch" else ["both"]
 CLASSES = {"keras": keras.optimizers.RMSprop, "rmsprop.keras": RMSprop}
 
 
@@ -89,7 +91,7 @@ def test_goes_on_in_another_optimizer(here: str, there: str, variant: str, tmp_p
             ].reason
 
 
-@pytest.mark.parametrize("variant", VARIANTS)
+@pytest.mark.parametrize("variant", FILED)
 @pytest.mark.parametrize("kind", CLASSES)
 def test_a_model_s_file_holds_what_its_optimizer_does(kind: str, variant: str, tmp_path: Path) -> None:
     made = fitted(CLASSES[kind](0.01, **VARIANTS[variant]))
@@ -101,7 +103,7 @@ def test_a_model_s_file_holds_what_its_optimizer_does(kind: str, variant: str, t
     assert_same(found.renamed([("(.+)", r"sequential/\1")]), live.renamed([(r".+/(.+/.+)", r"sequential/\1")]))
 
 
-@pytest.mark.parametrize("variant", VARIANTS)
+@pytest.mark.parametrize("variant", FILED)
 @pytest.mark.parametrize("kind", CLASSES)
 def test_weights_hold_the_arrays_and_need_to_be_told_the_rest(kind: str, variant: str, tmp_path: Path) -> None:
     made = fitted(CLASSES[kind](0.01, **VARIANTS[variant]))
@@ -144,21 +146,8 @@ def test_a_file_of_the_optimizer_alone_is_what_keras_loads(tmp_path: Path) -> No
         assert_bits(one, other)
 
 
-def test_an_optimizer_alone_of_which_two_things_may_be_meant_is_asked_about(tmp_path: Path) -> None:
-    path = tmp_path / "m.weights.h5"
-    save(path, live := capture(fitted(keras.optimizers.RMSprop(0.01, momentum=0.9)).optimizer), to="keras")
-    for said in ({}, {"momentum": 0.9}, {"centered": False}):  # one parameter of a shape and two of it look alike
-        with pytest.raises(UsageError, match="whose 8 arrays may be of 8 or 4 parameters, depending on momentum and centered; say"):
-            load(path, **said)
-    for said in ({"momentum": 0.9, "centered": False}, {"dialect": rmsprop.dialect("keras", momentum=0.9)}):
-        for p, q in zip(load(path, **said).parameters, live.parameters, strict=True):
-            assert_bits(p.slots["momentum_buffer"], q.slots["momentum_buffer"])
-    save(path, capture(fitted(keras.optimizers.RMSprop(0.01)).optimizer), to="keras")
-    assert len(load(path).names) == 4  # there is no other way to read it
-
-
 @pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="checkpoints of TensorFlow")
-@pytest.mark.parametrize("variant", VARIANTS)
+@pytest.mark.parametrize("variant", ["plain", "both"])
 @pytest.mark.parametrize("kind", CLASSES)
 def test_a_checkpoint_of_tensorflow_holds_what_the_optimizer_does(kind: str, variant: str, tmp_path: Path) -> None:
     import tensorflow as tf
