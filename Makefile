@@ -41,9 +41,10 @@ bench: $(VENV)/test.installed
 	$(BIN)/python benchmarks/nist.py
 	$(BIN)/python benchmarks/fit.py
 	$(BIN)/python benchmarks/race.py
+	$(BIN)/python benchmarks/lab.py
 
 # Make the pictures of the documentation anew.
-pictures: $(VENV)/test.installed
+pictures: $(VENV)/test.installed $(VENV)/chromium.tried
 	$(BIN)/rmsprop fit examples/quadratic.csv "y = a*x**2 + b*x + c" --quiet --out $(VENV)/quadratic
 	$(BIN)/rmsprop fit --recipe article --quiet --out $(VENV)/article
 	mkdir -p docs/images
@@ -51,6 +52,7 @@ pictures: $(VENV)/test.installed
 	cp $(VENV)/article/fit.png docs/images/article.png
 	$(BIN)/rmsprop race --quiet --out $(VENV)/race
 	cp $(VENV)/race/race.png docs/images/race.png
+	$(BIN)/python -m tests.lab.browser.picture docs/images/lab.png
 
 # Make the traces of tests/golden anew from the live upstream packages: gigabytes of downloads.
 golden:

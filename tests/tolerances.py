@@ -196,11 +196,24 @@ RELATIVE |= {
     ),
 }
 
+# The lab.
+RELATIVE |= {
+    "lab, lines": Relative(
+        1e-9, "a formula's line in SymPy's order of operations, of which a centered one may cancel; of 1e-9 of the largest at least"
+    ),
+}
+
 # The race.
 RELATIVE |= {
     "race, gradient": Relative(
         1e-12, "some thirty operations, of which parts may cancel: a share of the largest of loss and slopes"
     ),
+}
+
+# The lab.
+RELATIVE |= {
+    "lab, rounding": Relative(1e-12, "a few operations in double precision, or as many as a run of 150 steps takes"),
+    "lab, epsilon": Relative(1e-5, "ε = 1e-8 stands beside a root mean square of 3e-3 or more"),
 }
 
 

@@ -1,5 +1,7 @@
 """The formula of a dialect, printed by SymPy from `rmsprop.rule.update` itself."""
 
+import re
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from rmsprop.rule import Rule, Scalars, bind
@@ -76,20 +78,48 @@ def equations(rule: Rule) -> list[Any]:
     """
     sympy = _sympy()
     modulus = rule.complex_form == "modulus"
-    letters = ["s" if slot.name == "variance" else slot.argument for slot in rule.slots]
+    names = letters(rule)
     assigned: list[Any] = []
 
     def flush(value: Any) -> Any:
         """Give each state array that the rule assigns its name; the rest of the rule then reads by that name."""
-        symbol = sympy.Symbol(f"{letters[len(assigned)]}_new")
+        symbol = sympy.Symbol(f"{names[len(assigned)]}_new")
         assigned.append(sympy.Eq(symbol, value, evaluate=False))
         return symbol
 
     step = bind(rule, sqrt=sympy.sqrt, flush=flush, square=lambda z: sympy.Abs(z) ** 2 if modulus else z**2)
-    p, g, m, b = (sympy.Symbol(name, complex=modulus or None) for name in ("A_old", "g_new", "m_old", "b_old"))
-    v = sympy.Symbol(f"{letters[0]}_old")
-    theta, *_ = step(p, g, v, m, b, *_scalars(rule, sympy))
+    theta, *_ = step(*arguments(rule))
     return [*assigned, sympy.Eq(sympy.Symbol("A_new"), theta, evaluate=False)]
+
+
+def letters(rule: Rule) -> list[str]:
+    """Return the letter of each of the rule's slots: that of `update`'s argument, but s for the variance.
+
+    Example:
+        >>> letters(Rule(centered=True, momentum=0.9))
+        ['s', 'm', 'b']
+    """
+    return ["s" if slot.name == "variance" else slot.argument for slot in rule.slots]
+
+
+def arguments(rule: Rule) -> list[Any]:
+    """Return the arguments of `update` as SymPy's symbols, in its order.
+
+    Args:
+        rule: the dialect.
+
+    Raises:
+        ImportError: SymPy is not installed.
+
+    Example:
+        >>> [str(one) for one in arguments(Rule())[:3]]
+        ['A_old', 'g_new', 'v_old']
+    """
+    sympy = _sympy()
+    modulus = rule.complex_form == "modulus"
+    p, g, m, b = (sympy.Symbol(name, complex=modulus or None) for name in ("A_old", "g_new", "m_old", "b_old"))
+    v = sympy.Symbol(f"{letters(rule)[0]}_old")
+    return [p, g, v, m, b, *_scalars(rule, sympy)]
 
 
 def latex(rule: Rule) -> str:
@@ -130,6 +160,25 @@ def mathml(rule: Rule) -> str:
         >>> mathml(dialect("article")).count("<mtr>")
         2
     """
+    printed = mathml_printer()
+    body = "".join(f"<mtr><mtd>{printed(equation)}</mtd></mtr>" for equation in equations(rule))
+    return f'<math xmlns="http://www.w3.org/1998/Math/MathML" display="block"><mtable columnalign="left">{body}</mtable></math>'
+
+
+def mathml_printer(written: Callable[[str, str], str] = lambda name, glyph: glyph) -> Callable[[Any], str]:
+    """Return what prints an expression of `equations` as presentation MathML, without the `math` element around it.
+
+    Args:
+        written: from a symbol's name and its MathML to the one element that is written.
+
+    Raises:
+        ImportError: SymPy is not installed.
+
+    Example:
+        >>> printed = mathml_printer(lambda name, glyph: f'<mrow id="{name}">{glyph}</mrow>')
+        >>> printed(arguments(Rule())[2])
+        '<mrow id="v_old"><msub><mi>v</mi><mrow><mi>t</mi><mo>-</mo><mn>1</mn></mrow></msub></mrow>'
+    """
     _sympy()
     from sympy.printing.mathml import MathMLPresentationPrinter
 
@@ -137,11 +186,35 @@ def mathml(rule: Rule) -> str:
         def _print_Symbol(self, symbol: Any, style: str = "plain") -> Any:  # noqa: N802  # SymPy's signature
             from xml.dom.minidom import parseString
 
-            return parseString(_GLYPHS[symbol.name].mathml).documentElement
+            return parseString(written(symbol.name, _GLYPHS[symbol.name].mathml)).documentElement
 
-    printer = Printer({"order": "lex"})
-    body = "".join(f"<mtr><mtd>{printer.doprint(equation)}</mtd></mtr>" for equation in equations(rule))
-    return f'<math xmlns="http://www.w3.org/1998/Math/MathML" display="block"><mtable columnalign="left">{body}</mtable></math>'
+    printed: Callable[[Any], str] = Printer({"order": "lex"}).doprint
+    return printed
+
+
+def text(expression: Any) -> str:
+    """Return an expression of `equations` on one line of Unicode text.
+
+    Args:
+        expression: a SymPy expression.
+
+    Raises:
+        ImportError: SymPy is not installed.
+
+    Example:
+        >>> text(equations(Rule())[0].rhs)
+        'β·vₜ₋₁ + (1 - β)·gₜ²'
+    """
+    _sympy()
+    from sympy.printing.str import StrPrinter
+
+    class Printer(StrPrinter):  # type: ignore[misc]
+        def _print_Symbol(self, symbol: Any) -> str:  # noqa: N802  # SymPy's signature
+            return _GLYPHS[symbol.name].text
+
+    printed: str = Printer({"order": "lex"}).doprint(expression)
+    rooted = re.sub(r"sqrt\(([^\s()]+)\)", r"√\1", printed).replace("sqrt", "√")
+    return rooted.replace("**2", "²").replace("*", "·")
 
 
 def pretty(rule: Rule) -> str:

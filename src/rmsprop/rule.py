@@ -354,6 +354,26 @@ _CHOICES: dict[str, tuple[str, ...]] = {
 }
 
 
+def range_of(axis: str) -> tuple[float, float]:
+    """Return the ends of the half-open range of a numerical axis; eps excludes the lower one, too.
+
+    Example:
+        >>> range_of("decay")
+        (0.0, 1.0)
+    """
+    return _RANGES[axis][:2]
+
+
+def choices_of(axis: str) -> tuple[str, ...]:
+    """Return the values of an axis that is a choice.
+
+    Example:
+        >>> choices_of("eps_place")
+        ('outside', 'inside')
+    """
+    return _CHOICES[axis]
+
+
 def checked(axis: str, value: Any, called: str | None = None) -> float:
     """Return the value of a numerical axis as a float, or refuse it.
 

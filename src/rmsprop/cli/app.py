@@ -29,7 +29,7 @@ def _version(wanted: bool) -> None:
 def root(
     version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")] = False,
 ) -> None:
-    """RMSprop in every dialect: a fit of models to data, a race of optimizers, and optimizer state moved between frameworks."""
+    """RMSprop in every dialect: models fitted, optimizers raced, each step shown, optimizer state moved between frameworks."""
 
 
 @app.command("fit", no_args_is_help=False)
@@ -129,6 +129,23 @@ def race_command(
         "schedule": schedule, "start": start, "target": target, "seed": seed,
     }  # fmt: skip
     return run_race(landscape, data, model, over, options, out, json=json, quiet=quiet)
+
+
+@app.command("lab")
+def lab_command(
+    port: Annotated[int, typer.Option(help="Port to listen on; 0 for a free one.")] = 8757,
+    host: Annotated[
+        str, typer.Option(help="Address to listen on; others than this machine's can be reached from outside.")
+    ] = "127.0.0.1",
+    browser: Annotated[bool, typer.Option("--browser/--no-browser", help="Open the page in the browser.")] = True,
+) -> int:
+    """Serve a page that shows every step of RMSprop and its rivals, until Ctrl-C.
+
+    Example: rmsprop lab --no-browser --port 0
+    """
+    from rmsprop.cli.lab import run_lab
+
+    return run_lab(host, port, browser=browser)
 
 
 @app.command("dialects")

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import csv
+import io
 import re
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import IO, TYPE_CHECKING, Any
 
 from rmsprop.errors import DataError
 
@@ -38,6 +39,35 @@ _MAGIC = (
 )
 
 
+class Pasted:
+    r"""Text in memory, read as a file of it would be.
+
+    Args:
+        content: UTF-8 bytes.
+        name: what messages call it.
+
+    Example:
+        >>> sniff(Pasted(b"x;y\n1,5;2\n", "your data")).separator
+        ';'
+    """
+
+    def __init__(self, content: bytes, name: str) -> None:
+        self.content = content
+        self.name = name
+
+    def __str__(self) -> str:
+        return self.name
+
+    def open(self, mode: str = "r", **text: Any) -> IO[Any]:
+        """Return it opened for reading, as `Path.open` does."""
+        raw = io.BytesIO(self.content)
+        return raw if "b" in mode else io.TextIOWrapper(raw, **text)
+
+
+#: Where a table is read from.
+File = Path | Pasted
+
+
 @dataclass(frozen=True)
 class Layout:
     """How a CSV file is written."""
@@ -50,7 +80,7 @@ class Layout:
     comments: bool  # lines that start with # are left out
 
 
-def sniff(path: Path) -> Layout:
+def sniff(path: File) -> Layout:
     """Return how a CSV file is written.
 
     Raises:
@@ -96,7 +126,7 @@ def sniff(path: Path) -> Layout:
     return Layout(separator, decimal_comma, header, len(first), rows[int(has_header)][0], comments)
 
 
-def _check_first_row(path: Path, lines: list[str], rows: list[tuple[int, list[str]]], separator: str) -> None:
+def _check_first_row(path: File, lines: list[str], rows: list[tuple[int, list[str]]], separator: str) -> None:
     """Refuse a title above the header, and cells parted by spaces."""
     above, first = rows[0]
     widths = Counter(len(cells) for _, cells in rows[1 : SAMPLE_ROWS + 1])
@@ -152,7 +182,7 @@ def _is_number(cell: str, decimal_comma: bool) -> bool:
     return bool(_NUMBER.fullmatch(cell.replace(",", ".") if decimal_comma else cell))
 
 
-def _decimal_comma(path: Path, rows: list[list[str]]) -> bool:
+def _decimal_comma(path: File, rows: list[list[str]]) -> bool:
     cells = [cell for row in rows for cell in row if _COMMA_NUMBER.fullmatch(cell) or _THOUSANDS.fullmatch(cell)]
     points = any("." in cell and _NUMBER.fullmatch(cell) for row in rows for cell in row)
     if not cells or points:
@@ -165,12 +195,12 @@ def _decimal_comma(path: Path, rows: list[list[str]]) -> bool:
     return True
 
 
-def scan(path: Path, layout: Layout, names: list[str]) -> pl.LazyFrame:
+def scan(path: File, layout: Layout, names: list[str]) -> pl.LazyFrame:
     """Return the file's rows as text columns, lazily."""
     import polars as pl
 
     return pl.scan_csv(
-        path,
+        path.content if isinstance(path, Pasted) else path,
         separator=layout.separator,
         has_header=False,
         skip_lines=layout.skip,
@@ -193,7 +223,7 @@ def number(name: str, layout: Layout) -> tuple[pl.Expr, pl.Expr]:
 
 
 @contextmanager
-def explained(path: Path, layout: Layout) -> Iterator[None]:
+def explained(path: File, layout: Layout) -> Iterator[None]:
     """Turn what Polars says of a file it cannot read into the line and the remedy."""
     import polars as pl
 
@@ -206,7 +236,7 @@ def explained(path: Path, layout: Layout) -> Iterator[None]:
         raise DataError(f"{path} cannot be read as CSV: {first}") from None
 
 
-def cell_error(path: Path, layout: Layout, column: int, label: str, row: int) -> DataError:
+def cell_error(path: File, layout: Layout, column: int, label: str, row: int) -> DataError:
     """Return the error for text in a number column, with the physical line it stands in."""
     for count, (line, cells) in enumerate(_physical_rows(path, layout)):
         if count == row:
@@ -231,7 +261,7 @@ def _remedy(cell: str) -> str:
     return "correct it, or leave the cell empty"
 
 
-def _physical_rows(path: Path, layout: Layout) -> Iterator[tuple[int, list[str]]]:
+def _physical_rows(path: File, layout: Layout) -> Iterator[tuple[int, list[str]]]:
     """Yield (line number, cells) of the rows that Polars counts: all below the header, blank ones too."""
     with path.open(encoding="utf-8-sig", errors="replace", newline="") as file:
         for _ in range(layout.skip):
@@ -247,7 +277,7 @@ def _physical_rows(path: Path, layout: Layout) -> Iterator[tuple[int, list[str]]
             raise DataError(f"{path}, line {line}: {error}; shorten the cell, or close its quotes") from None
 
 
-def _check_utf8(path: Path) -> None:
+def _check_utf8(path: File) -> None:
     with path.open("rb") as file:
         for line, content in enumerate(file, 1):
             try:
@@ -257,7 +287,7 @@ def _check_utf8(path: Path) -> None:
                 raise DataError(f"{path}, line {line}: byte {byte:#04x} is not UTF-8; save the file as UTF-8") from None
 
 
-def _check_widths(path: Path, layout: Layout) -> None:
+def _check_widths(path: File, layout: Layout) -> None:
     line = 0
     for line, cells in _physical_rows(path, layout):
         if len(cells) > layout.width:

@@ -102,9 +102,9 @@ class ArraySource(Source):
 
 
 class CsvSource(Source):
-    """A CSV file."""
+    """A CSV file, or the text of one."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: csvfile.File) -> None:
         _pl()  # refused at once where it is not installed
         self.layout = csvfile.sniff(path)
         plain = ["y"] if self.layout.width == 1 else ["x", "y"]
@@ -117,7 +117,8 @@ class CsvSource(Source):
     def rows(self) -> int:
         """Return the number of rows."""
         # Two bytes are the shortest cell with its separator.
-        return max(1, self.path.stat().st_size // (2 * self.layout.width))
+        size = len(self.path.content) if isinstance(self.path, csvfile.Pasted) else self.path.stat().st_size
+        return max(1, size // (2 * self.layout.width))
 
     def numbers(self, names: Sequence[str]) -> pl.LazyFrame:
         """Return columns as floats, null where a cell is missing or text."""
@@ -223,13 +224,15 @@ def finish(columns: dict[str, Array], missing: str, title: str, place: Any, blan
 
 
 def open_source(data: Any) -> Source:
-    """Return the data set behind a path, a mapping of arrays or a frame.
+    """Return the data set behind a path, a text, a mapping of arrays or a frame.
 
     Raises:
         DataError: the file is missing, unreadable or no table; or the data has columns of unequal lengths.
     """
     if isinstance(data, Source):
         return data
+    if isinstance(data, csvfile.Pasted):
+        return CsvSource(data)
     if not isinstance(data, str | os.PathLike):
         if isinstance(data, Mapping) or (hasattr(data, "columns") and hasattr(data, "__getitem__")):
             return ArraySource(data)

@@ -4,7 +4,7 @@ It takes any layout and byte order, in blocks that stay in cache.
 """
 
 from collections.abc import Callable, Sequence
-from functools import cache, partial
+from functools import cache, lru_cache, partial
 from typing import Any
 
 import numpy as np
@@ -18,6 +18,7 @@ Update = Callable[..., tuple[Array, ...]]
 BLOCK = 8192
 
 
+@lru_cache(maxsize=256)
 def update_for(rule: Rule, real: str) -> Update:
     """Return the rule bound to NumPy.
 

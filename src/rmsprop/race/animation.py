@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Callable, Mapping
 from itertools import pairwise
 from typing import Any
 
@@ -10,7 +11,7 @@ import numpy as np
 
 from rmsprop.errors import missing_extra
 from rmsprop.race.plot import halo, landscape, new_figure, order, plain
-from rmsprop.race.style import DASHES, LAND, looks, near, shown_moments, verdict
+from rmsprop.race.style import DASHES, LAND, Look, looks, near, shown_moments, verdict
 from rmsprop.race.tournament import Race
 
 _FRAMES = 72
@@ -20,17 +21,20 @@ _SHADES, _BLENDS = 14, 8
 _EACH, _FIRST, _LAST = 80, 700, 2_500
 
 
-def animate(race: Race) -> bytes:
+def animate(race: Race, progress: Callable[[], object] = lambda: None, looked: Mapping[str, Look] | None = None) -> bytes:
     """Return the ways of the first runs as a GIF file's bytes; the clock runs faster later on.
 
     Args:
         race: the race.
+        progress: called before each frame.
+        looked: how each rival is drawn; by default as in the race's other pictures.
 
     Raises:
         MissingExtraError: matplotlib, or Pillow that comes with it, is not installed.
     """
-    pictures = frames(race)
-    palette = _palette(race)
+    looked = looked or looks(race.entries)
+    pictures = frames(race, progress, looked)
+    palette = _palette(looked)
     reduced = [picture.quantize(palette=palette, dither=0) for picture in pictures]
     out = io.BytesIO()
     durations = [_FIRST, *[_EACH] * (len(reduced) - 2), _LAST] if len(reduced) > 1 else [_LAST]
@@ -38,11 +42,13 @@ def animate(race: Race) -> bytes:
     return out.getvalue()
 
 
-def frames(race: Race) -> list[Any]:
+def frames(race: Race, progress: Callable[[], object] = lambda: None, looked: Mapping[str, Look] | None = None) -> list[Any]:
     """Return the pictures, as Pillow's images.
 
     Args:
         race: the race.
+        progress: called before each of them.
+        looked: how each rival is drawn.
     """
     try:
         from PIL import Image
@@ -51,11 +57,13 @@ def frames(race: Race) -> list[Any]:
     figure = new_figure(7.2, 6.4, 100)
     ax = figure.add_axes((0.08, 0.075, 0.9, 0.83))
     landscape(ax, race)
-    looked = looks(race.entries)
+    looked = looked or looks(race.entries)
     lines = []
     for entry in race.entries:
         look = looked[entry.rival.name]
-        label = plain(f"{entry.rival.name}, lr {entry.lr:.2g}: {verdict(entry)}")
+        # A name may tell the learning rate already, where runs differ by it.
+        name = entry.rival.name if ", lr " in entry.rival.name else f"{entry.rival.name}, lr {entry.lr:.2g}"
+        label = plain(f"{name}: {verdict(entry)}")
         dash = DASHES[look.dash]
         (line,) = ax.plot([], [], dash, linewidth=look.width, color=look.color, zorder=order(entry.rival.name), animated=True)
         line.set_path_effects(halo(look.width) if dash == "-" else [])
@@ -73,6 +81,7 @@ def frames(race: Race) -> list[Any]:
     still = canvas.copy_from_bbox(figure.bbox)
     pictures = []
     for moment in shown_moments(race, _FRAMES):
+        progress()
         canvas.restore_region(still)
         for entry, line, head in lines:
             path = near(entry.path[: moment + 1], race.problem)
@@ -87,7 +96,7 @@ def frames(race: Race) -> list[Any]:
     return pictures
 
 
-def _palette(race: Race) -> Any:
+def _palette(looked: Mapping[str, Look]) -> Any:
     """Return one palette for all frames, as a picture of Pillow's: made from the frames, it would flicker and merge the rivals."""
     from PIL import Image
     from PIL.ImageColor import getrgb
@@ -95,7 +104,7 @@ def _palette(race: Race) -> Any:
     land = [np.array(getrgb(color)[:3]) for color in LAND]
     colors = [low + (high - low) * k / _SHADES for low, high in pairwise(land) for k in range(_SHADES)]
     colors += [np.full(3, 255 * k // _SHADES) for k in range(_SHADES + 1)]
-    for look in looks(race.entries).values():
+    for look in looked.values():
         pure = np.array(getrgb(look.color)[:3])
         # A line is blended with the white around it, and that with the land.
         colors += [pure + (255 - pure) * k / _BLENDS for k in range(_BLENDS)]

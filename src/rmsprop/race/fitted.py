@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
 
 from rmsprop.data.source import available_memory, open_source
 from rmsprop.errors import DataError, UsageError
@@ -11,6 +14,17 @@ from rmsprop.expression.hints import listed
 from rmsprop.expression.model import Model
 from rmsprop.race.problem import Point, Problem
 from rmsprop.race.surface import of_model
+
+Array = NDArray[np.float64]
+
+
+class Fitted(NamedTuple):
+    """A landscape of data, and what it was made from."""
+
+    problem: Problem
+    model: Model
+    columns: dict[str, Array]  # the rows without a missing cell
+    values: dict[str, float]  # of all parameters: those held, and around which the two were looked at
 
 
 def of_data(data: Any, text: str, over: Sequence[str] | None = None, start: Point | Mapping[str, float] | None = None) -> Problem:
@@ -34,6 +48,25 @@ def of_data(data: Any, text: str, over: Sequence[str] | None = None, start: Poin
         >>> found.names, [round(value, 6) for value in found.minima[0]]
         (('a', 'b'), [2.0, 1.0])
     """
+    return around_fit(data, text, over, start).problem
+
+
+def around_fit(
+    data: Any,
+    text: str,
+    over: Sequence[str] | None = None,
+    start: Point | Mapping[str, float] | None = None,
+    progress: Callable[[int, int, float], None] | None = None,
+) -> Fitted:
+    """Return the landscape of `of_data`, and what it was made from.
+
+    Args:
+        data: as for `of_data`, as are the others.
+        text: the model.
+        over: names of the two parameters.
+        start: where to begin.
+        progress: called with (epoch, epochs, lowest loss) now and then.
+    """
     from rmsprop.fit import fit
     from rmsprop.fit.stream import too_large
 
@@ -50,9 +83,10 @@ def of_data(data: Any, text: str, over: Sequence[str] | None = None, start: Poin
     if too_large(source, len(model.used_columns), available_memory() // 2):
         raise DataError("the data are larger than half of the free memory; race on a sample of the rows")
     held = {name: value for name, value in given.items() if name not in pair}
-    fitted = fit(source, text, start=held)
+    fitted = fit(source, text, start=held, progress=progress)
     values = {name: parameter.value for name, parameter in fitted.parameters.items()} | held
-    return of_model(model, source.read(model.used_columns, "drop").columns, pair, values, begin)
+    columns = source.read(model.used_columns, "drop").columns
+    return Fitted(of_model(model, columns, pair, values, begin), model, columns, values)
 
 
 def _pair(parameters: Sequence[str], over: Sequence[str] | None) -> tuple[str, str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,13 +14,21 @@ from rmsprop.expression.hints import near
 
 Array = NDArray[np.float64]
 
-# What each kind takes for its strength by default, the largest that it takes, and what the strength is.
+
+class Strength(NamedTuple):
+    """How strong a kind of noise is."""
+
+    default: float
+    most: float
+    meaning: str
+
+
 _KINDS = {
-    "none": (0.0, 0.0, "nothing"),
-    "gaussian": (0.1, 1e6, "standard deviation, in sizes of the gradient at the start"),
-    "multiplicative": (0.5, 1e6, "standard deviation of a factor around 1"),
-    "mask": (0.5, 0.99, "share of the gradient's parts that become 0"),
-    "outliers": (0.02, 0.99, "share of the parts that get noise ten times the gradient at the start"),
+    "none": Strength(0.0, 0.0, "nothing"),
+    "gaussian": Strength(0.1, 1e6, "standard deviation, in sizes of the gradient at the start"),
+    "multiplicative": Strength(0.5, 1e6, "standard deviation of a factor around 1"),
+    "mask": Strength(0.5, 0.99, "share of the gradient's parts that become 0"),
+    "outliers": Strength(0.02, 0.99, "share of the parts that get noise ten times the gradient at the start"),
 }
 # Of an outlier, in sizes of the gradient at the start.
 _OUTLIER = 10.0
@@ -57,7 +66,7 @@ class Noise:
         """Refuse what is no noise."""
         if self.kind not in _KINDS:
             raise UsageError(f"noise must be one of {', '.join(_KINDS)}, got {self.kind!r}{near(self.kind, _KINDS)}")
-        most, meaning = _KINDS[self.kind][1:]
+        _, most, meaning = _KINDS[self.kind]
         if not 0 <= self.strength <= most:
             raise UsageError(f"{self.kind} noise must be in [0, {most:g}], got {self.strength!r}; it is the {meaning}")
 
@@ -96,6 +105,16 @@ def noise_kinds() -> tuple[str, ...]:
     return tuple(_KINDS)
 
 
+def strength_of(kind: str) -> Strength:
+    """Return how strong a kind of noise is by default and at most, and what that means.
+
+    Example:
+        >>> strength_of("mask").most
+        0.99
+    """
+    return _KINDS[kind]
+
+
 def parse_noise(text: str) -> Noise:
     """Return noise from text: a kind, or a kind and its strength.
 
@@ -108,7 +127,7 @@ def parse_noise(text: str) -> Noise:
     """
     kind, equals, number = (part.strip() for part in text.partition("="))
     if not equals:
-        return Noise(kind, _KINDS.get(kind, (0.0,))[0])
+        return Noise(kind, _KINDS[kind].default if kind in _KINDS else 0.0)
     try:
         return Noise(kind, float(number))
     except ValueError as error:

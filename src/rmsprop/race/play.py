@@ -10,10 +10,11 @@ from numpy.typing import NDArray
 
 from rmsprop.race.noise import Draws, Noise
 from rmsprop.race.problem import Problem
-from rmsprop.race.rivals import Rival
+from rmsprop.race.rivals import Rival, State
 
 Array = NDArray[np.float64]
 Progress = Callable[[int], None]
+Watch = Callable[[Array, Sequence[State]], None]
 
 # A run that ends so many times the way to the target above its start has diverged.
 _ROSE = 9.0
@@ -55,6 +56,7 @@ def play(
     shape: Callable[[int], float] = lambda step: 1.0,
     moments: int = 0,
     progress: Progress | None = None,
+    watch: Watch | None = None,
 ) -> Outcome:
     """Run every rival at each of its learning rates from each seed's start; what counts as loss is free of noise.
 
@@ -68,6 +70,8 @@ def play(
         shape: what the learning rates are multiplied by, from the number of steps already taken.
         moments: how many moments to take down, about; 0 for none.
         progress: called with the steps that all runs have taken, now and then.
+        watch: called after each step with the (rivals, rates, seeds, 2) gradients that it was taken with and each rival's state;
+            what it is given stays as it is.
     """
     seeds = len(draws.starts)
     around = draws.starts * np.array(problem.spread)
@@ -79,7 +83,7 @@ def play(
     loss, g = problem(p)
     with np.errstate(all="ignore"):
         size = float(np.sqrt(np.mean(np.square(problem(np.array(problem.start))[1]))))
-        ceiling = loss + _ROSE * np.maximum(loss - problem.target, 0)
+        ceiling = ceiling_of(problem, loss)
     above = np.full(loss.shape, -1.0)  # the last step after which the loss was not at the target
     taken = 0
     times = moments_of(steps, moments)
@@ -98,6 +102,8 @@ def play(
                 g = noise(g, size, *draws.step())
             for k, rival in enumerate(rivals):
                 p[k], states[k] = rival.step(p[k], g[k], states[k], lrs[k] * shape(t), t + 1)
+        if watch is not None:
+            watch(g, states)
         loss, g = problem(p)
         if progress is not None and (t + 1) % _EVERY == 0:
             progress(p[..., 0].size * (t + 1))
@@ -105,6 +111,13 @@ def play(
         diverged = ~(np.isfinite(loss) & (loss <= ceiling) & np.isfinite(p).all(axis=-1))
     arrived = np.where(diverged | (above == steps), np.inf, above + 1)
     return Outcome(arrived, loss, diverged, taken, times, np.array(losses), np.array(paths))
+
+
+def ceiling_of(problem: Problem, loss: Array) -> Array:
+    """Return the loss above which a run that began at a loss has diverged."""
+    with np.errstate(all="ignore"):
+        above: Array = loss + _ROSE * np.maximum(loss - problem.target, 0)
+    return above
 
 
 def moments_of(steps: int, moments: int) -> NDArray[np.int64]:

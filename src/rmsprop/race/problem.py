@@ -62,6 +62,10 @@ class Problem:
         """Return the (...) losses at (..., 2) points."""
         return self.function(points)[0]
 
+    def at(self, start: Point) -> Problem:
+        """Return the same landscape with another start, the window widened to show it."""
+        return replace(self, start=start, window=_around(self.window, [start]))
+
     def starting(self, start: Point | None = None, target: float | None = None) -> Problem:
         """Return the same landscape with another start or target, checked.
 
@@ -71,9 +75,7 @@ class Problem:
         """
         if target is not None and not np.isfinite(target):
             raise UsageError(f"target must be a finite loss, got {target!r}")
-        changed = replace(self, start=start or self.start, target=self.target if target is None else target)
-        if start is not None:
-            changed = replace(changed, window=_around(self.window, [start]))
+        changed = replace(self if start is None else self.at(start), target=self.target if target is None else target)
         loss, gradient = changed(np.array(changed.start, dtype=np.float64))
         why = None
         if not (np.isfinite(loss) and np.isfinite(gradient).all()):

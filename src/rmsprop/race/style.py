@@ -53,7 +53,19 @@ _MORE = (
     Look("#000000", "8", "octagon", 2.0, "dot"),
     Look("#999933", "<", "triangle-left", 2.0, "dash"),
     Look("#661100", ">", "triangle-right", 2.0, "dashdot"),
+    Look("#44aa99", "d", "diamond-tall", 2.0, "dot"),
 )
+#: The same colours where the ground is dark: those that would be lost on it are lighter there.
+ON_DARK = {
+    "#0072b2": "#6f9bff",
+    "#444444": "#b5bcc4",
+    "#009e73": "#1fbf90",
+    "#332288": "#8f7ff0",
+    "#882255": "#e0567f",
+    "#117733": "#4fb36f",
+    "#000000": "#ffffff",
+    "#661100": "#c96a4f",
+}
 
 
 def looks(entries: Sequence[Entry]) -> dict[str, Look]:
@@ -69,6 +81,20 @@ def looks(entries: Sequence[Entry]) -> dict[str, Look]:
         name = entry.rival.name
         found[name] = _LOOKS[name] if name in _LOOKS else free[dialects.index(name) % len(free)]
     return found
+
+
+def apart(optimizers: Sequence[str]) -> list[Look]:
+    """Return how runs are drawn, no two alike: the first of each optimizer as in a race, and what comes again as further dialects.
+
+    Args:
+        optimizers: of each run, one of `rmsprop.race.rival_names()`; at most seven come again.
+
+    Example:
+        >>> [look.symbol for look in apart(["adam", "rmsprop", "adam"])]
+        ['square', 'circle', 'star']
+    """
+    more = iter(_MORE)
+    return [next(more) if name in optimizers[:k] else _LOOKS[name] for k, name in enumerate(optimizers)]
 
 
 def unit(problem: Problem) -> float:
@@ -91,10 +117,14 @@ def surface(problem: Problem) -> tuple[Array, Array, Array]:
     """
     left, right, bottom, top = problem.window
     x, y = np.linspace(left, right, GRID), np.linspace(bottom, top, GRID)
-    loss = problem.loss(np.stack(np.meshgrid(x, y), axis=-1))
+    return x, y, levels(problem, problem.loss(np.stack(np.meshgrid(x, y), axis=-1)))
+
+
+def levels(problem: Problem, loss: Array) -> Array:
+    """Return log10(1 + height / target's height) of losses, NaN where a loss is not finite."""
     with np.errstate(all="ignore"):
-        levels = np.log10(1 + np.maximum(loss - problem.lowest, 0) / unit(problem))
-    return x, y, np.where(np.isfinite(levels), levels, np.nan)
+        found = np.log10(1 + np.maximum(loss - problem.lowest, 0) / unit(problem))
+    return np.where(np.isfinite(found), found, np.nan)
 
 
 def near(path: Array, problem: Problem) -> Array:
