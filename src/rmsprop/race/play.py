@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from rmsprop.race.noise import Draws, Noise
 from rmsprop.race.problem import Problem
 from rmsprop.race.rivals import Rival
+from rmsprop.race.search import Runs
 
 Array = NDArray[np.float64]
 Progress = Callable[[int], None]
@@ -22,23 +23,15 @@ _EVERY = 100
 
 
 @dataclass(frozen=True)
-class Outcome:
-    """What became of (rivals, rates, seeds) runs.
+class Outcome(Runs):
+    """What became of (rivals, rates, seeds) runs on a landscape.
 
     Attributes:
-        steps: (rivals, rates, seeds) steps until the loss was at the target for good; inf where it was not there at the end.
-        final: losses after the last step.
-        diverged: whether a run left the finite numbers, or ended far above its start.
-        taken: steps taken by all runs together, those after a run left the finite numbers not counted.
         times: (moments,) steps after which the next two were taken down.
         losses: (moments, rivals, rates, seeds) losses.
         paths: (moments, rivals, rates, 2) parameters of the first seed.
     """
 
-    steps: Array
-    final: Array
-    diverged: NDArray[np.bool_]
-    taken: int
     times: NDArray[np.int64]
     losses: Array
     paths: Array
