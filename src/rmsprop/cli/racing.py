@@ -22,6 +22,7 @@ from rmsprop.race.rivals import Rival, rival, rival_names
 from rmsprop.race.style import headline
 from rmsprop.race.surface import compiled, of_formula
 from rmsprop.race.tournament import Race, Settings, race
+from rmsprop.race.workloads import workload_titles
 
 #: What is raced on where nothing is named.
 LANDSCAPE = "ravine"
@@ -45,13 +46,14 @@ def run_race(
         data: path as given, None where left out.
         model: as given, None where left out.
         over: such as "a,b", None where left out.
-        options: against, dialect, noise, lr, start and target as text, and the fields of `Settings` that are numbers.
+        options: against, dialect, noise, lr, start and target as text, and the fields of `Settings` that are numbers; None where
+            left out.
         out: directory for race.json, race.png, race.html and race.gif.
         json: print the JSON object, alone, on stdout.
         quiet: print nothing on stdout but with json.
     """
     rivals = parse_rivals(options.pop("against"), options.pop("dialect"))
-    settings = Settings(lr=parse_lr(options.pop("lr")), noise=parse_noise(options.pop("noise")), **_rest(options))
+    settings = Settings(lr=parse_lr(options.pop("lr")), noise=parse_noise(options.pop("noise") or "none"), **_rest(options))
     check_directory(out)
     try:
         problem = _problem(text, data, model, over, options)
@@ -77,6 +79,7 @@ def listing() -> str:
     """Return what there is to race on and with."""
     lines = ["landscapes (or a formula of two names, or --data with --model):"]
     lines += columns([("  " + name, landscape(name).title) for name in landscape_names()])
+    lines += ["", "workloads, with --workload:", *columns([(f"  {name}", what) for name, what in workload_titles().items()])]
     lines += ["", "optimizers: " + ", ".join(rival_names()), "noise: " + ", ".join(noise_kinds())]
     return "\n".join([*lines, "dialects of rmsprop: see `rmsprop dialects`"])
 
@@ -123,7 +126,9 @@ def parse_point(text: str | None, names: tuple[str, str]) -> tuple[float, float]
 
 
 def _rest(options: dict[str, Any]) -> dict[str, Any]:
-    return {name: options.pop(name) for name in ("steps", "seeds", "budget", "schedule", "seed")}
+    """Return the fields of `Settings` that were given."""
+    given = {name: options.pop(name) for name in ("steps", "seeds", "budget", "schedule", "seed")}
+    return {name: value for name, value in given.items() if value is not None}
 
 
 def _problem(text: str | None, data: str | None, model: str | None, over: str | None, options: dict[str, Any]) -> Problem:

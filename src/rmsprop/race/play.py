@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from rmsprop.race.judge import ceiling
 from rmsprop.race.noise import Draws, Noise
 from rmsprop.race.problem import Problem
 from rmsprop.race.rivals import Rival
@@ -16,8 +17,6 @@ from rmsprop.race.search import Runs
 Array = NDArray[np.float64]
 Progress = Callable[[int], None]
 
-# A run that ends so many times the way to the target above its start has diverged.
-_ROSE = 9.0
 # Steps between two calls of the progress.
 _EVERY = 100
 
@@ -72,7 +71,7 @@ def play(
     loss, g = problem(p)
     with np.errstate(all="ignore"):
         size = float(np.sqrt(np.mean(np.square(problem(np.array(problem.start))[1]))))
-        ceiling = loss + _ROSE * np.maximum(loss - problem.target, 0)
+        highest = ceiling(loss, problem.target)
     above = np.full(loss.shape, -1.0)  # the last step after which the loss was not at the target
     taken = 0
     times = moments_of(steps, moments)
@@ -95,7 +94,7 @@ def play(
         if progress is not None and (t + 1) % _EVERY == 0:
             progress(p[..., 0].size * (t + 1))
     with np.errstate(invalid="ignore"):
-        diverged = ~(np.isfinite(loss) & (loss <= ceiling) & np.isfinite(p).all(axis=-1))
+        diverged = ~(np.isfinite(loss) & (loss <= highest) & np.isfinite(p).all(axis=-1))
     arrived = np.where(diverged | (above == steps), np.inf, above + 1)
     return Outcome(arrived, loss, diverged, taken, times, np.array(losses), np.array(paths))
 
