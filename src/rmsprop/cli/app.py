@@ -91,7 +91,9 @@ def race_command(
         typer.Argument(metavar="LANDSCAPE", help="A name of --list, or a formula of two names [ravine].", show_default=False),
     ] = None,
     against: Annotated[str | None, typer.Option(help="Optimizers, such as adam,sgd, or none [all].")] = None,
-    dialect: Annotated[str, typer.Option(help="Of RMSprop; several run side by side, such as article,tf1.")] = "article",
+    dialect: Annotated[
+        str, typer.Option(help="Of RMSprop; several run side by side, such as article,tf1,article:decay=0.99.")
+    ] = "article",
     noise: Annotated[
         str | None,
         typer.Option(help="On the gradients: gaussian, multiplicative, mask or outliers; such as gaussian=0.1 [none]."),
@@ -182,7 +184,8 @@ def inspect_command(
     FILE is .safetensors (this package), .pt, .pth (PyTorch), .zip (Stable-Baselines3), .keras, .h5 (Keras), the name before .index
     (TensorFlow), or a directory (Orbax).
     """
-    from rmsprop.cli.checkpoints import parse_axes, run_inspect
+    from rmsprop.cli.axes import parse_axes
+    from rmsprop.cli.checkpoints import run_inspect
 
     said = {"kind": written_by, "dialect": dialect, "lr": lr, "step": step, "key": key, **parse_axes(axes)}
     run_inspect(file, said, json=json)
@@ -212,7 +215,8 @@ def convert_command(
 
     Example: rmsprop convert model.ckpt-1000 state.pt --from tf1 --lr 0.01 --set momentum=0.9 --to rmsprop.torch
     """
-    from rmsprop.cli.checkpoints import parse_axes, run_convert
+    from rmsprop.cli.axes import parse_axes
+    from rmsprop.cli.checkpoints import run_convert
 
     said = {"kind": written_by, "dialect": dialect, "lr": lr, "step": step, "key": key, **parse_axes(axes)}
     run_convert(source, target, to, table or [], like, said, quiet=quiet)

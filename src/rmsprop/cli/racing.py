@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import typer
 
 from rmsprop.cli import INTERRUPTED, say
+from rmsprop.cli.axes import parse_axes
 from rmsprop.cli.progress import Progress
 from rmsprop.cli.text import columns
 from rmsprop.errors import UsageError
@@ -87,13 +89,25 @@ def listing() -> str:
 def parse_rivals(against: str | None, dialects: str) -> list[Rival]:
     """Return RMSprop in each dialect, and those that it races against.
 
-    >>> [one.name for one in parse_rivals("adam", "article,tf1")]
-    ['rmsprop', 'rmsprop tf1', 'adam']
+    >>> [one.name for one in parse_rivals("adam", "article,tf1,tf1:momentum=0.9,article:decay=0.99")]
+    ['rmsprop', 'rmsprop tf1', 'rmsprop tf1 momentum=0.9', 'rmsprop decay=0.99', 'adam']
     """
     known = [name for name in rival_names() if name != "rmsprop"]
     named = known if against is None else [] if against.strip() == "none" else _names(against, "--against")
-    found = [rival("rmsprop", name) for name in _names(dialects, "--dialect")]
+    found = [_rmsprop(text) for text in _names(dialects, "--dialect")]
     return [*found, *(rival(name) for name in named if name != "rmsprop")]
+
+
+def _rmsprop(text: str) -> Rival:
+    """Return RMSprop in a dialect, some of its axes changed."""
+    dialect, colon, changes = text.partition(":")
+    axes = parse_axes(changes, "--dialect", "article,tf1:momentum=0.9:centered=true", ":")
+    if colon and not axes:
+        raise UsageError(f"--dialect {text[:60]!r} changes nothing; leave the colon out, or name an axis, such as :decay=0.99")
+    plain, changed = rival("rmsprop", dialect.strip()), rival("rmsprop", dialect.strip(), **axes)
+    # A race knows its rivals by their names.
+    name = f"{plain.name} {changes.replace(':', ' ')}" if axes else plain.name
+    return replace(changed, name=name)  # type: ignore[type-var]  # each rival is a dataclass
 
 
 def parse_lr(text: str | None) -> dict[str, float]:
