@@ -75,16 +75,19 @@ class Balancing:
                 raise
             self._broken = True
 
+    @torch.no_grad()
     def measure(self) -> tuple[float, float]:
         """Return how many of 500 frames are missing, and how many there are: the mean of 20 episodes, the likeliest action each."""
         if self._broken or not self._sound():
             return float("nan"), float("nan")
+        # Not by way of the agent's `predict`, whose checks take ten times as long as the network.
+        policy: Any = self._agent.policy
         seen, _ = self._judge.reset(seed=self._seed)
         up, frames = np.ones(_EPISODES, bool), np.zeros(_EPISODES)
         while up.any():
             frames += up
-            actions, _ = self._agent.predict(seen, deterministic=True)
-            seen, _, fallen, over, _ = self._judge.step(actions)
+            scores = policy.action_net(policy.mlp_extractor.forward_actor(torch.from_numpy(seen)))
+            seen, _, fallen, over, _ = self._judge.step(scores.argmax(dim=1).numpy())
             up &= ~(fallen | over)
         return _MOST - float(frames.mean()), float(frames.mean())
 
@@ -107,9 +110,9 @@ WORKLOAD = Workload(
     metric="return",
     higher=True,
     begin=begin,
-    steps=500,
+    steps=400,
     ends=(-4.0, 0.0),
-    budget=7,
+    budget=6,
     judges=2,
     target=305.0,
 )
