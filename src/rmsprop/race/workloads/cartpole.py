@@ -110,9 +110,9 @@ WORKLOAD = Workload(
     metric="return",
     higher=True,
     begin=begin,
-    steps=400,
+    steps=200,
     ends=(-4.0, 0.0),
-    budget=6,
+    budget=5,
     judges=2,
     target=305.0,
 )

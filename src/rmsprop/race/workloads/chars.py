@@ -80,8 +80,8 @@ WORKLOAD = Workload(
     metric="bits per letter",
     higher=False,
     begin=begin,
-    steps=300,
+    steps=200,
     ends=(-3.0, 0.5),
-    budget=8,
+    budget=6,
     target=2.1,
 )

@@ -90,8 +90,8 @@ WORKLOAD = Workload(
     metric="accuracy",
     higher=True,
     begin=begin,
-    steps=300,
+    steps=200,
     ends=(-2.0, 2.0),
-    budget=9,
+    budget=6,
     target=0.5,
 )
