@@ -197,7 +197,7 @@ def _care(told: Mapping[str, Told]) -> dict[str, Any]:
 
 
 def _care_table(figures: dict[str, Any]) -> Table:
-    rows = [[place, *("{} of {}".format(*one[name]) for name in _CARE)] for place, one in figures.items()]
+    rows = [[place, *("{} of {}".format(*one[name]) if name in one else "" for name in _CARE)] for place, one in figures.items()]
     return [["rates with which most runs arrive", *_CARE], *rows]
 
 

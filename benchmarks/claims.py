@@ -27,18 +27,18 @@ from rmsprop.cli import run
 from timing import machine
 
 DOCS = Path(__file__).parents[1] / "docs"
-_RIVALS = "sgd,momentum,adagrad,adam"
+_EPS = "--against none --dialect article:eps=1e-8,article:eps=1e-4,article:eps=0.01,article:eps=1"
 #: Races as they are typed after `rmsprop race`; those that are not here are landscapes of that name, with all rivals.
 RACES = {
-    "digits": f"--workload digits --against {_RIVALS}",
-    "chars": f"--workload chars --against {_RIVALS}",
-    "words": f"--workload words --against {_RIVALS}",
-    "cartpole": "--workload cartpole --against sgd,adagrad,adam",
+    "digits": "--workload digits --against sgd,momentum,adagrad,adam",
+    "chars": "--workload chars --against sgd,adagrad --steps 120 --budget 5 --seeds 3",
+    "words": "--workload words --against sgd,adagrad,adam",
+    "cartpole": "--workload cartpole --against adagrad --steps 100 --budget 4 --seeds 3",
     "decay": "--workload digits --against none"
-    " --dialect article:decay=0.5,article,article:decay=0.99,article:decay=0.999,article:decay=0.9999",
+    " --dialect article:decay=0.5,article,article:decay=0.99,article:decay=0.999 --steps 150 --budget 6",
     "cliff outliers": "cliff --noise outliers",
-    "plateau eps": "plateau --against none --dialect article:eps=1e-8,article:eps=1e-4,article:eps=0.01,article:eps=1",
-    "ravine eps": "ravine --against none --dialect article:eps=1e-8,article:eps=1e-4,article:eps=0.01,article:eps=1",
+    "plateau eps": f"plateau {_EPS}",
+    "ravine eps": f"ravine {_EPS}",
 }
 #: Pictures of races that the documentation shows.
 PICTURES = ("digits", "chars", "words", "cartpole", "decay")
