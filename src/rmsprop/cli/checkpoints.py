@@ -9,14 +9,14 @@ from typing import Any
 
 import typer
 
-from rmsprop.checkpoint import State, UsageError, convert
+from rmsprop.checkpoint import State, convert
 from rmsprop.checkpoint.api import inspect
 from rmsprop.checkpoint.canonical import UNORDERED
 from rmsprop.checkpoint.describe import describe
 from rmsprop.checkpoint.kinds import kind_of
 from rmsprop.checkpoint.names import parse
 from rmsprop.cli.text import columns, shown
-from rmsprop.rule import AXES, Rule
+from rmsprop.rule import Rule
 
 
 def run_inspect(file: str, said: dict[str, Any], *, json: bool) -> None:
@@ -52,35 +52,6 @@ def run_convert(
         for group in state.groups:
             typer.echo(f"  {rule_line(group.rule, group.lr)}")
             typer.echo(f"  {_counted(group.parameters)}")
-
-
-def parse_axes(text: str | None) -> dict[str, Any]:
-    """Return axes of a rule from text.
-
-    >>> parse_axes("decay=0.9, centered=true, eps_place=inside")
-    {'decay': 0.9, 'centered': True, 'eps_place': 'inside'}
-    """
-    axes: dict[str, Any] = {}
-    for part in text.split(",") if text else []:
-        name, equals, value = (piece.strip() for piece in part.partition("="))
-        if not (equals and value) or name not in AXES:
-            raise UsageError(
-                f"--set must be such as decay=0.9,momentum=0.9, with axes among {', '.join(AXES)}; got {part.strip()[:60]!r}"
-            )
-        if name in axes:
-            raise UsageError(f"--set gives {name} twice")
-        axes[name] = _value(value)
-    return axes
-
-
-def _value(text: str) -> Any:
-    """Return a switch, a number or a word."""
-    if text.lower() in ("true", "false"):
-        return text.lower() == "true"
-    try:
-        return float(text)
-    except ValueError:
-        return text
 
 
 def rule_line(rule: Rule, lr: float | None, unknown: Sequence[str] = ()) -> str:
