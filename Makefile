@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check -q
 
-.PHONY: demo test test-slow test-upstream test-hosts lint bench pictures golden clean
+.PHONY: demo test test-slow test-upstream test-hosts lint bench pictures claims golden clean
 
 demo: $(VENV)/demo.installed
 	$(BIN)/rmsprop fit examples/quadratic.csv "y = a*x**2 + b*x + c" --out demo
@@ -53,6 +53,10 @@ pictures: $(VENV)/test.installed $(VENV)/chromium.tried
 	$(BIN)/rmsprop race --quiet --out $(VENV)/race
 	cp $(VENV)/race/race.png docs/images/race.png
 	$(BIN)/python -m tests.lab.browser.picture docs/images/lab.png
+
+# Test what the articles claim of RMSprop, and make docs/claims.json, its pictures and the tables of docs/claims.md anew.
+claims: $(VENV)/test.installed
+	$(BIN)/python benchmarks/claims.py
 
 # Make the traces of tests/golden anew from the live upstream packages: gigabytes of downloads.
 golden:

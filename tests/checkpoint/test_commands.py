@@ -1,6 +1,7 @@
 """`rmsprop inspect` and `rmsprop convert`, as they are typed."""
 
 import json
+import pickle
 from pathlib import Path
 
 import numpy as np
@@ -57,6 +58,22 @@ def test_inspect_shows_what_is_not_finite(tmp_path: Path, capsys: pytest.Capture
     assert "33.3 %, 1 not finite" in capsys.readouterr().out
 
 
+def test_inspect_says_what_it_cannot_know(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    optimizer = rmsprop.RMSprop({"w": np.ones(3)}, 0.1, "optax", decay=0.5, momentum=0.7)
+    optimizer.step({"w": np.ones(3)})
+    save(tmp_path / "run", optimizer, to="optax")
+    assert run(["inspect", str(tmp_path / "run")]) == 0
+    out = capsys.readouterr().out
+    assert "optax: lr unknown, decay 0.9, eps 1e-08 inside, momentum unknown (of lr·g/denominator)" in out
+    assert "1 parameter, 3 numbers, step unknown" in out
+    assert "The file does not hold lr, step and momentum: say --lr, --step and --set momentum=... to convert it." in out
+    assert "What the file does not hold of the rule is shown as in the dialect" in out
+    assert run(["inspect", str(tmp_path / "run"), "--lr", "0.1", "--step", "1", "--set", "momentum=0.7,decay=0.5"]) == 0
+    out = capsys.readouterr().out
+    assert "optax: lr 0.1, decay 0.5, eps 1e-08 inside, momentum 0.7 (of lr·g/denominator)" in out
+    assert "does not hold lr" not in out
+
+
 def test_convert_renames_and_says_what_it_wrote(file: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out = tmp_path / "moved.safetensors"
     assert run(["convert", file, str(out), "--to", "rmsprop", "--map", r"(ma)trix=\1/w@1,0", "--map", "one=two"]) == 0
@@ -91,7 +108,13 @@ def test_convert_renames_and_says_what_it_wrote(file: str, tmp_path: Path, capsy
         (["convert", "FILE", "OUT", "--to", "pytorch"], 1, "eps_place='outside' and no option for it"),
         (["convert", "nowhere", "OUT", "--to", "rmsprop"], 1, "nowhere does not exist"),
         (["convert", "TEXT", "OUT", "--to", "rmsprop"], 1, "is of no known format"),
-        (["convert", "FILE", "nowhere/OUT", "--to", "rmsprop"], 1, "cannot write nowhere/"),
+        (["convert", "FILE", "nowhere/OUT", "--to", "rmsprop"], 1, "cannot write nowhere/OUT: No such file or directory; what was"),
+        (["convert", "FILE", "FOLDER", "--to", "rmsprop"], 1, "Is a directory; what was there is unchanged"),
+        (["convert", "FILE", "OUT", "--to", "rmsprop", "--like", "nowhere"], 1, "cannot read nowhere: No such file or directory"),
+        (["inspect", "PICKLE"], 1, "it is a pickle, and none of torch.save's; pickles run what they hold"),
+        (["inspect", "TORCH", "--key", "x"], 2, "there is no optimizer state under 'x', but one alone; leave the key out"),
+        (["inspect", "ALONE"], 2, "holds variances: say centered=True or --set centered=true, and momentum if there was any"),
+        (["inspect", "ALONE", "--set", "centered=true"], 1, "say momentum and centered as they were"),
     ],
 )
 def test_bad_input_gets_one_line_and_writes_nothing(
@@ -105,7 +128,10 @@ def test_bad_input_gets_one_line_and_writes_nothing(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "TEXT").write_text("hello, world")
-    places = {"FILE": file, "FOLDER": str(tmp_path)}
+    (tmp_path / "PICKLE").write_bytes(pickle.dumps({"state": 1}))
+    save(tmp_path / "TORCH", load(file), to="rmsprop.torch")
+    save(tmp_path / "alone.weights.h5", load(file), to="rmsprop.keras")
+    places = {"FILE": file, "FOLDER": str(tmp_path), "ALONE": "alone.weights.h5"}
     before = sorted(path.name for path in tmp_path.iterdir())
     assert run([places.get(one, one) for one in arguments]) == code
     out, error = capsys.readouterr()

@@ -176,6 +176,62 @@ def test_a_file_that_may_not_grow_loses_nothing(tmp_path: Path) -> None:
     assert sorted(one.name for one in tmp_path.iterdir()) == ["larger", "run"]
 
 
+# The same for the files of others: a file is replaced whole or not at all, and a directory is whole or not there.
+OTHERS = """
+import resource, signal, sys
+from pathlib import Path
+
+import numpy as np
+
+import rmsprop
+from rmsprop.checkpoint import SaveError, capture, save
+
+def content():
+    return {path: path.read_bytes() for path in Path().rglob("*") if path.is_file()}
+
+kind, path, target = sys.argv[1], Path(sys.argv[2]), Path(sys.argv[3])
+w = np.linspace(-1, 1, 1200, dtype="f4").reshape(30, 40)
+optimizer = rmsprop.RMSprop({"w": w}, 0.1, "tf1", momentum=0.9)
+optimizer.step({"w": w})
+save(path, optimizer, to=kind)
+optimizer.step({"w": w})
+before, state = content(), capture(optimizer)
+size = max(map(len, before.values()))
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+for limit in range(0, size, size // 5):
+    resource.setrlimit(resource.RLIMIT_FSIZE, (limit, resource.RLIM_INFINITY))
+    try:
+        save(target, state, to=kind)
+    except SaveError as error:
+        assert str(error).startswith(f"cannot write {target}: "), error
+        assert kind == "rmsprop.optax" or "File too large" in str(error), error
+    else:
+        sys.exit(f"{size} bytes were written where {limit} are allowed")
+    assert content() == before
+resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+save(target, state, to=kind)
+assert content() != before
+assert not list(Path().glob(".*"))
+"""
+
+
+@pytest.mark.parametrize(
+    ("kind", "path", "target"),
+    [
+        ("rmsprop.torch", "run.pt", "run.pt"),
+        ("rmsprop.keras", "run.weights.h5", "run.weights.h5"),
+        ("rmsprop.optax", "run", "new"),
+        pytest.param("tf1", "model.ckpt-1", "model.ckpt-2", marks=pytest.mark.slow),  # TensorFlow takes long to load
+    ],
+)
+def test_files_of_others_that_may_not_grow_lose_nothing(tmp_path: Path, kind: str, path: str, target: str) -> None:
+    quiet = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3", "CUDA_VISIBLE_DEVICES": ""}
+    quiet |= {"KERAS_BACKEND": "tensorflow"} if kind == "tf1" else {}
+    command = [sys.executable, "-c", OTHERS, kind, path, target]
+    done = subprocess.run(command, cwd=tmp_path, env=quiet, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr[-2000:]
+
+
 @pytest.mark.slow
 def test_a_disk_that_is_really_full_loses_nothing(tmp_path: Path) -> None:
     disk = tmp_path / "disk"

@@ -11,9 +11,10 @@ import h5py
 import numpy as np
 import pytest
 
-from rmsprop.checkpoint import ConversionError, FileError, State, UsageError, load
+import rmsprop
+from rmsprop.checkpoint import ConversionError, FileError, State, UsageError, capture, load, save
 from rmsprop.checkpoint.errors import CheckpointError
-from tests.checkpoint.harness import assert_same
+from tests.checkpoint.harness import assert_bits, assert_same
 
 V = np.linspace(0, 1, 12, dtype=np.float32).reshape(3, 4)
 
@@ -160,6 +161,27 @@ def test_an_archive_that_inflates_is_refused(tmp_path: Path) -> None:
     (tmp_path / "m.keras").write_bytes(bomb)
     with pytest.raises(FileError, match="no model shrinks that much"):
         read(tmp_path / "m.keras")
+
+
+def test_an_optimizer_alone_of_which_two_things_may_be_meant_is_asked_about(path: Path) -> None:
+    def write(momentum: float) -> State:
+        params = {name: np.ones(shape, np.float32) for name, shape in (("w", (3, 4)), ("b", (4,)))}
+        optimizer = rmsprop.RMSprop(params, 0.01, "keras", momentum=momentum)
+        optimizer.step(params)
+        save(path, optimizer, to="keras")
+        return capture(optimizer)
+
+    live = write(0.9)
+    unsure: list[dict[str, Any]] = [{}, {"momentum": 0.9}]
+    for said in unsure:  # with a momentum buffer each, or twice as many
+        with pytest.raises(UsageError, match="whose 4 arrays may be of 4 or 2 parameters, depending on momentum and centered; say"):
+            load(path, **said)
+    sure: list[dict[str, Any]] = [{"momentum": 0.9, "centered": False}, {"dialect": rmsprop.dialect("keras", momentum=0.9)}]
+    for said in sure:
+        for p, q in zip(load(path, **said).parameters, live.parameters, strict=True):
+            assert_bits(p.slots["momentum_buffer"], q.slots["momentum_buffer"])
+    write(0.0)
+    assert len(load(path).names) == 2  # there is no other way to read it
 
 
 def damaged(path: Path, content: bytes, count: int, seed: int) -> None:

@@ -11,8 +11,9 @@ import numpy as np
 import pytest
 
 import rmsprop
-from rmsprop.checkpoint import load, save
+from rmsprop.checkpoint import convert, load, save
 from tests.checkpoint.frameworks import FRAMEWORKS, SHAPES
+from tests.checkpoint.harness import assert_bits
 from tests.tolerances import TOLERANCES
 
 # Keras's own on PyTorch, of NumPy's new way to ask for an array.
@@ -68,6 +69,32 @@ def test_the_run_goes_on_as_if_it_had_stayed(here: str, there: str, variant: str
             p, q = np.asarray(p), np.asarray(moves.values()[name])
             largest[name] = np.maximum(largest[name], np.abs(p))
             assert np.max(np.abs(q - p) / np.spacing(largest[name])) <= bound, TOLERANCES[f"pair {here}"].reason
+
+
+FILES = {"torch": "run.pt", "optax": "run", "keras": "run.weights.h5", "numpy": "moved.safetensors"}
+
+
+@pytest.mark.parametrize(("here", "there"), list(itertools.product(FRAMEWORKS, FRAMEWORKS)))
+def test_the_file_of_the_other_framework_holds_it_too(here: str, there: str, tmp_path: Path) -> None:
+    params, grads = problem()
+    first = FRAMEWORKS[here](params, LRS, rmsprop.dialect(FRAMEWORKS[here].dialect, **VARIANTS["both"]), ours=False)
+    for g in grads[:BEFORE]:
+        first.step(g)
+    save(tmp_path / "run.safetensors", first.captured())
+    kind, path = "rmsprop" if there == "numpy" else f"rmsprop.{there}", tmp_path / FILES[there]
+    state = convert(tmp_path / "run.safetensors", path, kind)
+    group = state.groups[0]
+    # What each kind of file does not hold.
+    said = {"optax": {"dialect": group.rule, "lr": group.lr}, "keras": {"kind": kind, "dialect": group.rule, "names": state.names}}
+    found = load(path, **said.get(there, {}))
+    if there == "optax":  # a tree, whose keys are sorted
+        found = found.arranged([state.names])
+    assert found.groups[0].rule == group.rule
+    assert found.groups[0].lr == (np.float32(group.lr) if there == "keras" else group.lr)
+    for p, q in zip(found.parameters, state.parameters, strict=True):
+        assert (p.name, p.step, sorted(p.slots)) == (q.name, q.step, sorted(q.slots))
+        for slot, array in q.slots.items():
+            assert_bits(p.slots[slot], array)
 
 
 def table() -> str:

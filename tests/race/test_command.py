@@ -22,6 +22,8 @@ MODEL = "y = a*x**2 + b*x + c"
 
 @pytest.fixture
 def folder(tmp_path, monkeypatch):
+    # Half of the time of a short race; `test_alone_it_races_all_and_writes_four_files` makes it in earnest.
+    monkeypatch.setattr("rmsprop.race.animation.animate", lambda race: b"")
     (tmp_path / "quadratic.csv").write_bytes((ROOT / "examples" / "quadratic.csv").read_bytes())
     monkeypatch.chdir(tmp_path)
     return tmp_path
@@ -32,7 +34,9 @@ def told(folder, *arguments, out="race"):
     return json.loads((folder / out / "race.json").read_text(encoding="utf-8"))
 
 
-def test_alone_it_races_all_and_writes_four_files(folder, capsys):
+def test_alone_it_races_all_and_writes_four_files(tmp_path, monkeypatch, capsys):
+    folder = tmp_path
+    monkeypatch.chdir(folder)
     assert run(["race"]) == 0
     out, err = capsys.readouterr()
     assert "ravine: x**2/2 + 50*(y - sin(x))**2" in out
@@ -201,7 +205,19 @@ def test_attack_is_refused(folder, capsys, text):
 
 
 def test_progress_is_drawn_on_a_terminal_only(folder):
-    command = [sys.executable, "-c", "from rmsprop.cli import main; main()", "race", "beale", "--steps", "400", "--budget", "5"]
+    command = [
+        sys.executable,
+        "-c",
+        "from rmsprop.cli import main; main()",
+        "race",
+        "beale",
+        "--steps",
+        "400",
+        "--budget",
+        "3",
+        "--against",
+        "none",
+    ]
     told = drawn(command, folder, {**os.environ, "PYTHONPATH": str(ROOT / "src")})
     assert b"race" in told
     assert b"pictures" in told

@@ -121,7 +121,8 @@ def test_picture_shows_every_rival(done):
         assert holds(image, look.color, 150)
 
 
-def test_hard_races_are_drawn(hard):
+def test_hard_races_are_drawn(hard, monkeypatch):
+    monkeypatch.setattr("rmsprop.race.animation._FRAMES", 8)  # each is drawn alike
     assert picture(draw(hard)).std() > 5
     with Image.open(io.BytesIO(animate(hard))) as moving:
         assert moving.n_frames >= 1
@@ -181,8 +182,12 @@ class _Loads(HTMLParser):
         self.text.append(data)
 
 
-def test_page_stands_by_itself(done):
-    text = page(done).decode()
+@pytest.fixture(scope="module")
+def text(done):
+    return page(done).decode()
+
+
+def test_page_stands_by_itself(text):
     loads = _Loads()
     loads.feed(text)
     assert loads.found == []
@@ -192,8 +197,7 @@ def test_page_stands_by_itself(done):
     assert len(text) > 3_000_000  # Plotly's own JavaScript
 
 
-def test_page_holds_the_table_and_every_frame(done):
-    text = page(done).decode()
+def test_page_holds_the_table_and_every_frame(done, text):
     loads = _Loads()
     loads.feed(text)
     for row in rows(done):

@@ -7,8 +7,9 @@ from rmsprop.race.landscapes import landscape
 from rmsprop.race.noise import Draws, Noise
 from rmsprop.race.play import moments_of, play
 from rmsprop.race.rivals import rival, rival_names
+from rmsprop.race.search import GRID
 from rmsprop.race.surface import of_formula
-from rmsprop.race.tournament import GRID, Settings, race
+from rmsprop.race.tournament import Settings, race
 
 ALL = [rival(name) for name in rival_names()]
 SHORT = Settings(steps=120, seeds=3, budget=7)

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from rmsprop.checkpoint.canonical import State
-from rmsprop.checkpoint.detect import format_of, host_of
+from rmsprop.checkpoint.detect import format_of, host_of, of_tensorflow
 from rmsprop.checkpoint.errors import CheckpointError, FileError, UsageError
 from rmsprop.checkpoint.kinds import Kind, Told, kind_of
 from rmsprop.checkpoint.like import names_in, ordered
@@ -176,7 +176,8 @@ def inspect(
         axes: axes of `Rule`.
 
     Returns:
-        The state, and what it does not hold and was not said: "lr", "step".
+        The state, and what it does not hold and was not said: "lr", "step", "momentum"; "rule", where the dialect's values
+        stand for what was not said of the rule.
     """
     unsaid: list[str] = []
     told = replace(_told(dialect, lr, step, key, None, True, axes), unsaid=unsaid)
@@ -231,7 +232,12 @@ def convert(
 def _read(path: str | os.PathLike[str], kind: str | None, told: Told) -> State:
     """Return the state in a file."""
     wanted, place = _kind(kind), Path(path)
-    host = _host(format_of(place)) if wanted is None else wanted.host
+    if wanted is None:
+        host = _host(format_of(place))
+    elif wanted.module == "keras" and of_tensorflow(place):  # Keras under TensorFlow has checkpoints of both kinds
+        host = _host("tensorflow")
+    else:
+        host = wanted.host
     try:
         state: State = host.read(place, wanted, told)
     except OSError as error:

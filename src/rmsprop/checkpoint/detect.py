@@ -74,11 +74,9 @@ def format_of(path: Path) -> str:
     Raises:
         FileError: it does not exist, or nothing here reads it.
     """
-    if path.with_name(f"{path.name}.index").is_file() or (path.suffix == ".index" and path.is_file()):
+    if of_tensorflow(path):
         return "tensorflow"
     if path.is_dir():
-        if (path / "checkpoint").is_file():
-            return "tensorflow"
         if any((folder / name).is_file() for folder in (path, *path.glob("*/")) for name in _ORBAX):
             return "optax"
         raise FileError(f"{path} is a directory, and neither a TensorFlow nor an Orbax checkpoint; name a file in it")
@@ -99,6 +97,15 @@ def format_of(path: Path) -> str:
     raise FileError(
         f"{path} is of no known format; known are rmsprop's own (.safetensors), PyTorch's (.pt, .pth), Stable-Baselines3's (.zip), "
         "Keras's (.keras, .weights.h5), TensorFlow's (the name before .index) and Orbax's (a directory)"
+    )
+
+
+def of_tensorflow(path: Path) -> bool:
+    """Return whether there is a checkpoint of TensorFlow: files that begin with a name, or a directory that names the newest."""
+    return (
+        path.with_name(f"{path.name}.index").is_file()
+        or (path.suffix == ".index" and path.is_file())
+        or (path / "checkpoint").is_file()
     )
 
 

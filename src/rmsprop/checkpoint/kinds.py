@@ -129,6 +129,8 @@ class Told:
 
     def rule(self, kind: Kind) -> Rule:
         """Return the rule that a run of a kind follows, or refuse what was said of it."""
+        if self.unsaid is not None:
+            self.unsaid.append("rule")  # what was left out is the dialect's, and the run's may have been another
         try:
             rule = dialect(self.dialect or kind.dialect, **self.axes)
         except (TypeError, ValueError) as error:

@@ -47,12 +47,15 @@ def names_in(path: Path) -> Shapes:
         path: what `torch.save(model.state_dict(), path)` wrote. Files of safetensors do not keep the order.
 
     Raises:
-        FileError: it is something else.
+        FileError: it is something else, or cannot be read.
         MissingExtraError: PyTorch is not installed.
     """
     from rmsprop.checkpoint.torch import load_file
 
-    found: Any = load_file(path)
+    try:
+        found: Any = load_file(path)
+    except OSError as error:
+        raise FileError(f"cannot read {path}: {error.strerror or error}") from None
     for key in ("model", "state_dict", "model_state_dict"):
         if isinstance(found, dict) and isinstance(found.get(key), dict):
             found = found[key]

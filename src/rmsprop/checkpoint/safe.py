@@ -20,7 +20,7 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from rmsprop.checkpoint.canonical import Array, Group, Parameter, State
-from rmsprop.checkpoint.errors import ConversionError, FileError, SaveError, missing_extra
+from rmsprop.checkpoint.errors import ConversionError, FileError, missing_extra, unwritten
 from rmsprop.files import Draft, replace
 from rmsprop.state import axes_of, rule_from
 
@@ -62,7 +62,7 @@ def write(path: Path, state: State) -> None:
                 file.write(found.hexdigest().encode())
             replace([draft], keep=previous(draft.target))
     except OSError as error:
-        raise SaveError(f"cannot write {path}: {error}; what was there is unchanged") from error
+        raise unwritten(path, error) from error
 
 
 def read(path: Path, *, allow_nan: bool = False) -> State:

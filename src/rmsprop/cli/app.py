@@ -91,31 +91,37 @@ def race_command(
         typer.Argument(metavar="LANDSCAPE", help="A name of --list, or a formula of two names [ravine].", show_default=False),
     ] = None,
     against: Annotated[str | None, typer.Option(help="Optimizers, such as adam,sgd, or none [all].")] = None,
-    dialect: Annotated[str, typer.Option(help="Of RMSprop; several run side by side, such as article,tf1.")] = "article",
+    dialect: Annotated[
+        str, typer.Option(help="Of RMSprop; several run side by side, such as article,tf1,article:decay=0.99.")
+    ] = "article",
     noise: Annotated[
-        str, typer.Option(help="On the gradients: gaussian, multiplicative, mask or outliers; such as gaussian=0.1.")
-    ] = "none",
-    steps: Annotated[int, typer.Option(help="Steps of each run.")] = 2_000,
-    seeds: Annotated[int, typer.Option(help="Runs of each optimizer.")] = 11,
+        str | None,
+        typer.Option(help="On the gradients: gaussian, multiplicative, mask or outliers; such as gaussian=0.1 [none]."),
+    ] = None,
+    steps: Annotated[int | None, typer.Option(help="Steps of each run [2000; a workload's own].")] = None,
+    seeds: Annotated[int | None, typer.Option(help="Runs of each optimizer [11; on a workload 5].")] = None,
     lr: Annotated[
         str | None, typer.Option(help="Learning rates, such as 0.01 or adam=0.1,sgd=0.01 [each chooses its own].")
     ] = None,
-    budget: Annotated[int, typer.Option(help="Learning rates that each optimizer tries.")] = 25,
+    budget: Annotated[int | None, typer.Option(help="Learning rates that each optimizer tries [25; a workload's own].")] = None,
     schedule: Annotated[
         str, typer.Option(help="Of all learning rates: constant, cosine, linear, exponential or step.")
     ] = "constant",
     start: Annotated[str | None, typer.Option(help="Where to begin, such as 1,2 or x=1,y=2.")] = None,
-    target: Annotated[float | None, typer.Option(help="The loss to reach [99.9 % of the way down].")] = None,
+    target: Annotated[float | None, typer.Option(help="The loss to reach [99.9 % of the way down; a workload's own].")] = None,
     data: Annotated[str | None, typer.Option(help="CSV or Parquet file, for --model.")] = None,
     model: Annotated[str | None, typer.Option(help="Race on the loss of a model, such as 'y = a*exp(-b*x)'.")] = None,
     over: Annotated[str | None, typer.Option(help="Its two parameters; others are held at their fit, or at --start.")] = None,
+    workload: Annotated[
+        str | None, typer.Option(help="Train a model instead: digits, chars, cartpole or words; needs 'rmsprop[workloads]'.")
+    ] = None,
     seed: Annotated[int, typer.Option(help="The first of the seeds.")] = 0,
     out: Annotated[Path, typer.Option(help="Directory for race.json, race.png, race.html and race.gif.")] = Path("race"),
     json: Annotated[bool, typer.Option("--json", help="Print one JSON object instead of the table.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print no table and no progress; write the files.")] = False,
-    list_: Annotated[bool, typer.Option("--list", help="List landscapes, optimizers and noise.")] = False,
+    list_: Annotated[bool, typer.Option("--list", help="List landscapes, workloads, optimizers and noise.")] = False,
 ) -> int:
-    """Race RMSprop against its rivals on a landscape; write race.json, race.png, race.html and race.gif.
+    """Race RMSprop against its rivals on a landscape or a workload; write race.json, race.png, race.html and race.gif.
 
     Example: rmsprop race "(1-x)**2 + 100*(y-x**2)**2" --against adam,adagrad --noise gaussian=0.1
     """
@@ -125,9 +131,15 @@ def race_command(
         typer.echo(listing())
         return 0
     options = {
-        "against": against, "dialect": dialect, "noise": noise, "steps": steps, "seeds": seeds, "lr": lr, "budget": budget,
-        "schedule": schedule, "start": start, "target": target, "seed": seed,
+        "against": against, "dialect": dialect, "steps": steps, "seeds": seeds, "lr": lr, "budget": budget, "schedule": schedule,
+        "target": target, "seed": seed,
     }  # fmt: skip
+    if workload is not None:
+        from rmsprop.cli.workloads import run_workload
+
+        others = {"LANDSCAPE": landscape, "--noise": noise, "--start": start, "--data": data, "--model": model, "--over": over}
+        return run_workload(workload, others, options, out, json=json, quiet=quiet)
+    options |= {"noise": noise, "start": start}
     return run_race(landscape, data, model, over, options, out, json=json, quiet=quiet)
 
 
@@ -189,7 +201,8 @@ def inspect_command(
     FILE is .safetensors (this package), .pt, .pth (PyTorch), .zip (Stable-Baselines3), .keras, .h5 (Keras), the name before .index
     (TensorFlow), or a directory (Orbax).
     """
-    from rmsprop.cli.checkpoints import parse_axes, run_inspect
+    from rmsprop.cli.axes import parse_axes
+    from rmsprop.cli.checkpoints import run_inspect
 
     said = {"kind": written_by, "dialect": dialect, "lr": lr, "step": step, "key": key, **parse_axes(axes)}
     run_inspect(file, said, json=json)
@@ -219,7 +232,8 @@ def convert_command(
 
     Example: rmsprop convert model.ckpt-1000 state.pt --from tf1 --lr 0.01 --set momentum=0.9 --to rmsprop.torch
     """
-    from rmsprop.cli.checkpoints import parse_axes, run_convert
+    from rmsprop.cli.axes import parse_axes
+    from rmsprop.cli.checkpoints import run_convert
 
     said = {"kind": written_by, "dialect": dialect, "lr": lr, "step": step, "key": key, **parse_axes(axes)}
     run_convert(source, target, to, table or [], like, said, quiet=quiet)

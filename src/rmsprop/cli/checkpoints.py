@@ -9,14 +9,14 @@ from typing import Any
 
 import typer
 
-from rmsprop.checkpoint import State, UsageError, convert
+from rmsprop.checkpoint import State, convert
 from rmsprop.checkpoint.api import inspect
 from rmsprop.checkpoint.canonical import UNORDERED
 from rmsprop.checkpoint.describe import describe
 from rmsprop.checkpoint.kinds import kind_of
 from rmsprop.checkpoint.names import parse
 from rmsprop.cli.text import columns, shown
-from rmsprop.rule import AXES, Rule
+from rmsprop.rule import Rule
 
 
 def run_inspect(file: str, said: dict[str, Any], *, json: bool) -> None:
@@ -54,36 +54,7 @@ def run_convert(
             typer.echo(f"  {_counted(group.parameters)}")
 
 
-def parse_axes(text: str | None) -> dict[str, Any]:
-    """Return axes of a rule from text.
-
-    >>> parse_axes("decay=0.9, centered=true, eps_place=inside")
-    {'decay': 0.9, 'centered': True, 'eps_place': 'inside'}
-    """
-    axes: dict[str, Any] = {}
-    for part in text.split(",") if text else []:
-        name, equals, value = (piece.strip() for piece in part.partition("="))
-        if not (equals and value) or name not in AXES:
-            raise UsageError(
-                f"--set must be such as decay=0.9,momentum=0.9, with axes among {', '.join(AXES)}; got {part.strip()[:60]!r}"
-            )
-        if name in axes:
-            raise UsageError(f"--set gives {name} twice")
-        axes[name] = _value(value)
-    return axes
-
-
-def _value(text: str) -> Any:
-    """Return a switch, a number or a word."""
-    if text.lower() in ("true", "false"):
-        return text.lower() == "true"
-    try:
-        return float(text)
-    except ValueError:
-        return text
-
-
-def rule_line(rule: Rule, lr: float | None) -> str:
+def rule_line(rule: Rule, lr: float | None, unknown: Sequence[str] = ()) -> str:
     """Return a rule on one line: its name, the numbers that always count, and what differs from plain RMSprop.
 
     >>> rule_line(Rule(name="mine", decay=0.99, momentum=0.5, lr_in_momentum=False), 0.01)
@@ -98,7 +69,8 @@ def rule_line(rule: Rule, lr: float | None) -> str:
         words.append("centered")
     if rule.momentum:
         buffer = "lr·g/denominator" if rule.lr_in_momentum else "g/denominator"
-        words.append(f"{'nesterov ' if rule.nesterov else ''}momentum {shown(rule.momentum)} (of {buffer})")
+        momentum = "unknown" if "momentum" in unknown else shown(rule.momentum)
+        words.append(f"{'nesterov ' if rule.nesterov else ''}momentum {momentum} (of {buffer})")
     if rule.weight_decay:
         words.append(f"weight decay {shown(rule.weight_decay)} {rule.weight_decay_form}")
     words += [f"v from {shown(rule.square_init)}"] * bool(rule.square_init) + ["bias correction"] * rule.bias_correction
@@ -110,7 +82,7 @@ def _text(told: dict[str, Any], state: State) -> str:
     """Return the description for people."""
     lines = [f"{told['file']}: state of {state.origin}" + (f", {state.skipped} steps skipped" if state.skipped else "")]
     for said, group in zip(told["groups"], state.groups, strict=True):
-        lines += ["", rule_line(group.rule, group.lr), _counted(group.parameters)]
+        lines += ["", rule_line(group.rule, group.lr, told["unknown"]), _counted(group.parameters, told["unknown"])]
         lines += [f"{name}: {value}" for name, value in group.options.items() if name != UNORDERED]
         lines += ["the order of the parameters is not kept"] * bool(group.options.get(UNORDERED))
         rows = [("parameter", "shape", "step", "slot", "dtype", "min", "mean", "max", "zeros")]
@@ -126,15 +98,38 @@ def _text(told: dict[str, Any], state: State) -> str:
             if not p["slots"]:
                 rows.append((*first, "-", "", "", "", "", ""))
         lines += ["", *columns(rows)]
-    if told["unknown"]:
-        options = " and ".join(f"--{name}" if name in ("lr", "step") else f"--set {name}=..." for name in told["unknown"])
-        lines += ["", f"The file does not hold {' and '.join(told['unknown'])}: say {options} to convert it."]
+    missing = [name for name in told["unknown"] if name != "rule"]
+    if missing:
+        options = _listed([f"--{name}" if name in ("lr", "step") else f"--set {name}=..." for name in missing])
+        lines += ["", f"The file does not hold {_listed(missing)}: say {options} to convert it."]
+    if "rule" in told["unknown"]:
+        lines += [
+            *([] if missing else [""]),
+            "What the file does not hold of the rule is shown as in the dialect: say --dialect and --set where the run differed.",
+        ]
     return "\n".join(lines)
 
 
-def _counted(parameters: Sequence[Any]) -> str:
+def _listed(words: Sequence[str]) -> str:
+    """Return words as a sentence has them.
+
+    >>> _listed(["lr", "step", "momentum"])
+    'lr, step and momentum'
+    """
+    return " and ".join([", ".join(words[:-1]), words[-1]] if len(words) > 1 else words)
+
+
+def _counted(parameters: Sequence[Any], unknown: Sequence[str] = ()) -> str:
     """Return how many parameters and numbers there are, and after how many steps."""
     numbers = sum(next(iter(p.slots.values())).size for p in parameters if p.slots)
+    return f"{len(parameters)} parameter{'s' * (len(parameters) != 1)}, {numbers:,} numbers, {_after(parameters, unknown)}"
+
+
+def _after(parameters: Sequence[Any], unknown: Sequence[str]) -> str:
+    """Return after how many steps a state was taken."""
     steps = sorted({p.step for p in parameters})
-    after = f"step {steps[0]:,}" if len(steps) == 1 else f"steps {steps[0]:,} to {steps[-1]:,}" if steps else "no step"
-    return f"{len(parameters)} parameter{'s' * (len(parameters) != 1)}, {numbers:,} numbers, {after}"
+    if "step" in unknown:
+        return "step unknown"
+    if not steps:
+        return "no step"
+    return f"step {steps[0]:,}" if len(steps) == 1 else f"steps {steps[0]:,} to {steps[-1]:,}"

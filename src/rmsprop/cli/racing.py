@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import typer
 
 from rmsprop.cli import INTERRUPTED, say
+from rmsprop.cli.axes import parse_axes
 from rmsprop.cli.progress import Progress
 from rmsprop.cli.text import columns
 from rmsprop.errors import UsageError
@@ -22,6 +24,7 @@ from rmsprop.race.rivals import Rival, rival, rival_names
 from rmsprop.race.style import headline
 from rmsprop.race.surface import compiled, of_formula
 from rmsprop.race.tournament import Race, Settings, race
+from rmsprop.race.workloads import workload_titles
 
 #: What is raced on where nothing is named.
 LANDSCAPE = "ravine"
@@ -45,13 +48,14 @@ def run_race(
         data: path as given, None where left out.
         model: as given, None where left out.
         over: such as "a,b", None where left out.
-        options: against, dialect, noise, lr, start and target as text, and the fields of `Settings` that are numbers.
+        options: against, dialect, noise, lr, start and target as text, and the fields of `Settings` that are numbers; None where
+            left out.
         out: directory for race.json, race.png, race.html and race.gif.
         json: print the JSON object, alone, on stdout.
         quiet: print nothing on stdout but with json.
     """
     rivals = parse_rivals(options.pop("against"), options.pop("dialect"))
-    settings = Settings(lr=parse_lr(options.pop("lr")), noise=parse_noise(options.pop("noise")), **_rest(options))
+    settings = Settings(lr=parse_lr(options.pop("lr")), noise=parse_noise(options.pop("noise") or "none"), **_rest(options))
     check_directory(out)
     try:
         problem = _problem(text, data, model, over, options)
@@ -77,6 +81,7 @@ def listing() -> str:
     """Return what there is to race on and with."""
     lines = ["landscapes (or a formula of two names, or --data with --model):"]
     lines += columns([("  " + name, landscape(name).title) for name in landscape_names()])
+    lines += ["", "workloads, with --workload:", *columns([(f"  {name}", what) for name, what in workload_titles().items()])]
     lines += ["", "optimizers: " + ", ".join(rival_names()), "noise: " + ", ".join(noise_kinds())]
     return "\n".join([*lines, "dialects of rmsprop: see `rmsprop dialects`"])
 
@@ -84,13 +89,25 @@ def listing() -> str:
 def parse_rivals(against: str | None, dialects: str) -> list[Rival]:
     """Return RMSprop in each dialect, and those that it races against.
 
-    >>> [one.name for one in parse_rivals("adam", "article,tf1")]
-    ['rmsprop', 'rmsprop tf1', 'adam']
+    >>> [one.name for one in parse_rivals("adam", "article,tf1,tf1:momentum=0.9,article:decay=0.99")]
+    ['rmsprop', 'rmsprop tf1', 'rmsprop tf1 momentum=0.9', 'rmsprop decay=0.99', 'adam']
     """
     known = [name for name in rival_names() if name != "rmsprop"]
     named = known if against is None else [] if against.strip() == "none" else _names(against, "--against")
-    found = [rival("rmsprop", name) for name in _names(dialects, "--dialect")]
+    found = [_rmsprop(text) for text in _names(dialects, "--dialect")]
     return [*found, *(rival(name) for name in named if name != "rmsprop")]
+
+
+def _rmsprop(text: str) -> Rival:
+    """Return RMSprop in a dialect, some of its axes changed."""
+    dialect, colon, changes = text.partition(":")
+    axes = parse_axes(changes, "--dialect", "article,tf1:momentum=0.9:centered=true", ":")
+    if colon and not axes:
+        raise UsageError(f"--dialect {text[:60]!r} changes nothing; leave the colon out, or name an axis, such as :decay=0.99")
+    plain, changed = rival("rmsprop", dialect.strip()), rival("rmsprop", dialect.strip(), **axes)
+    # A race knows its rivals by their names.
+    name = f"{plain.name} {changes.replace(':', ' ')}" if axes else plain.name
+    return replace(changed, name=name)  # type: ignore[type-var]  # each rival is a dataclass
 
 
 def parse_lr(text: str | None) -> dict[str, float]:
@@ -123,7 +140,9 @@ def parse_point(text: str | None, names: tuple[str, str]) -> tuple[float, float]
 
 
 def _rest(options: dict[str, Any]) -> dict[str, Any]:
-    return {name: options.pop(name) for name in ("steps", "seeds", "budget", "schedule", "seed")}
+    """Return the fields of `Settings` that were given."""
+    given = {name: options.pop(name) for name in ("steps", "seeds", "budget", "schedule", "seed")}
+    return {name: value for name, value in given.items() if value is not None}
 
 
 def _problem(text: str | None, data: str | None, model: str | None, over: str | None, options: dict[str, Any]) -> Problem:

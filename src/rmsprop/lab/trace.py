@@ -13,8 +13,9 @@ from rmsprop.lab.cache import Cache
 from rmsprop.lab.deadline import NONE, Deadline
 from rmsprop.lab.landing import Fields, landing
 from rmsprop.lab.setup import Run, Setup
+from rmsprop.race.judge import ceiling
 from rmsprop.race.noise import Draws
-from rmsprop.race.play import ceiling_of, moments_of, play
+from rmsprop.race.play import moments_of, play
 from rmsprop.race.problem import Problem
 from rmsprop.race.rivals import Adagrad, RMSprop, State
 from rmsprop.race.style import ON_DARK, Look, apart, height, levels, unit
@@ -211,7 +212,7 @@ def _short(value: Any) -> str:
 def _lost(problem: Problem, p: Array, loss: Array) -> int:
     """Return the first step after which a run is never again on finite ground below where it counts as diverged."""
     with np.errstate(invalid="ignore"):
-        good = np.isfinite(loss) & np.isfinite(p).all(axis=1) & (loss <= ceiling_of(problem, loss[0]))
+        good = np.isfinite(loss) & np.isfinite(p).all(axis=1) & (loss <= ceiling(loss[0], problem.target))
     return int(np.flatnonzero(good)[-1]) + 1
 
 

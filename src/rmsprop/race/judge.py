@@ -9,6 +9,9 @@ from numpy.typing import NDArray
 
 Array = NDArray[np.float64]
 
+# A run that ends so many times the way to the target above its start has diverged.
+_ROSE = 9.0
+
 
 def quartiles(values: Array) -> tuple[float, float, float]:
     """Return the lower quartile, the median and the upper quartile, each a value of its own; NaN counts as the worst.
@@ -56,3 +59,14 @@ def best_of(scores: Sequence[tuple[float, float]]) -> int:
         return among[len(among) // 2], scores[place], place
 
     return min(range(len(scores)), key=key)
+
+
+def ceiling(first: Array, target: float) -> Array:
+    """Return the losses above which runs that began with some losses have diverged.
+
+    Example:
+        >>> ceiling(np.array([3.0, 0.5]), 1.0)
+        array([21. ,  0.5])
+    """
+    above: Array = first + _ROSE * np.maximum(first - target, 0)
+    return above

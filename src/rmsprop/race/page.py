@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from html import escape
 from typing import Any
 
@@ -11,6 +12,7 @@ from numpy.typing import NDArray
 from rmsprop.errors import missing_extra
 from rmsprop.race.judge import quartiles
 from rmsprop.race.report import notes, rows
+from rmsprop.race.standing import Contest, Standing
 from rmsprop.race.style import LAND, headline, height, looks, near, shown_moments, surface, unit
 from rmsprop.race.tournament import Race
 
@@ -56,10 +58,24 @@ def page(race: Race) -> bytes:
         for moment in moments
     ]
     _layout(figure, race, [frame.name for frame in figure.frames])
+    label = "Each optimizer's way, and its loss by step; the table below has the numbers"
+    return document(race, figure, label, rows(race), notes(race))
+
+
+def document(race: Contest[Any, Standing], figure: Any, label: str, table: Sequence[Sequence[str]], said: Sequence[str]) -> bytes:
+    """Return a page around a figure as UTF-8 bytes.
+
+    Args:
+        race: whose name, winner, story and title stand over it.
+        figure: Plotly's.
+        label: what the figure shows, for those who do not see it.
+        table: that stands under it, its header first.
+        said: what stands under that.
+    """
     drawn = figure.to_html(
         full_html=False, include_plotlyjs=True, auto_play=False, config={"displaylogo": False, "responsive": True}
     )
-    header, *body = rows(race)
+    header, *body = table
     cells = "".join(f"<tr>{''.join(f'<td>{escape(cell)}</td>' for cell in row)}</tr>\n" for row in body)
     problem = race.problem
     text = f"""<!doctype html>
@@ -67,10 +83,10 @@ def page(race: Race) -> bytes:
 <title>{escape(problem.name)}: a race of optimizers</title><style>{_STYLE}</style></head><body>
 <h1>{escape(problem.name)}: {escape(headline(race))}</h1>
 <p>{escape(problem.story)}</p><p><code>{escape(problem.title)}</code></p>
-<div role="group" aria-label="Each optimizer's way, and its loss by step; the table below has the numbers">{drawn}</div>
+<div role="group" aria-label="{escape(label)}">{drawn}</div>
 <div class="scroll"><table><thead><tr>{"".join(f"<th>{escape(cell)}</th>" for cell in header)}</tr></thead>
 <tbody>{cells}</tbody></table></div>
-<ul>{"".join(f"<li>{escape(note)}</li>" for note in notes(race))}</ul>
+<ul>{"".join(f"<li>{escape(note)}</li>" for note in said)}</ul>
 </body></html>
 """
     return text.encode()
@@ -101,7 +117,7 @@ def _still(figure: Any, go: Any, race: Race) -> None:
         line = {"color": look.color, "width": look.width, "dash": look.dash}
         times = np.maximum(race.times[chosen], 1)
         name = entry.rival.name
-        figure.add_trace(go.Scatter(x=times, y=_digits(curve), mode="lines", line=line, showlegend=False, name=name), 1, 2)
+        figure.add_trace(go.Scatter(x=times, y=digits(curve), mode="lines", line=line, showlegend=False, name=name), 1, 2)
     figure.add_hline(unit(problem), line={"color": "#222", "width": 1, "dash": "dash"}, row=1, col=2)
 
 
@@ -121,7 +137,7 @@ def _at(go: Any, race: Race, moment: int) -> list[Any]:
     for entry in race.entries:
         name = entry.rival.name
         look = looked[name]
-        path = _digits(near(entry.path, problem)[_thin(moment + 1)])
+        path = digits(near(entry.path, problem)[_thin(moment + 1)])
         sizes = [0] * (len(path) - 1) + [11]
         marker: dict[str, Any] = {"symbol": look.symbol, "color": look.color, "size": sizes, "line": {"color": "white", "width": 1}}
         line = {"color": look.color, "width": look.width, "dash": look.dash}
@@ -130,7 +146,7 @@ def _at(go: Any, race: Race, moment: int) -> list[Any]:
             go.Scatter(x=path[:, 0], y=path[:, 1], mode="lines+markers", line=line, marker=marker, name=label, legendgroup=name)
         )
         median = quartiles(entry.losses[moment])[1]
-        at = _digits(height(problem, np.array([median if np.isfinite(median) else np.nan])))
+        at = digits(height(problem, np.array([median if np.isfinite(median) else np.nan])))
         marker = {"symbol": look.symbol, "color": look.color, "size": 11, "line": {"color": "white", "width": 1}}
         time = [max(int(race.times[moment]), 1)]
         traces.append(go.Scatter(x=time, y=at, mode="markers", name=name, legendgroup=name, showlegend=False, marker=marker))
@@ -185,7 +201,7 @@ def _thin(count: int) -> NDArray[np.int64]:
     return np.unique(np.concatenate(places).round().astype(np.int64))
 
 
-def _digits(values: Array) -> Array:
+def digits(values: Array) -> Array:
     """Return numbers with five digits: more would only make the page longer."""
     with np.errstate(all="ignore"):
         size = 10.0 ** (4 - np.floor(np.log10(np.abs(values))))

@@ -8,38 +8,30 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from rmsprop.race.judge import ceiling
 from rmsprop.race.noise import Draws, Noise
 from rmsprop.race.problem import Problem
 from rmsprop.race.rivals import Rival, State
+from rmsprop.race.search import Runs
 
 Array = NDArray[np.float64]
 Progress = Callable[[int], None]
 Watch = Callable[[Array, Sequence[State]], None]
 
-# A run that ends so many times the way to the target above its start has diverged.
-_ROSE = 9.0
 # Steps between two calls of the progress.
 _EVERY = 100
 
 
 @dataclass(frozen=True)
-class Outcome:
-    """What became of (rivals, rates, seeds) runs.
+class Outcome(Runs):
+    """What became of (rivals, rates, seeds) runs on a landscape.
 
     Attributes:
-        steps: (rivals, rates, seeds) steps until the loss was at the target for good; inf where it was not there at the end.
-        final: losses after the last step.
-        diverged: whether a run left the finite numbers, or ended far above its start.
-        taken: steps taken by all runs together, those after a run left the finite numbers not counted.
         times: (moments,) steps after which the next two were taken down.
         losses: (moments, rivals, rates, seeds) losses.
         paths: (moments, rivals, rates, 2) parameters of the first seed.
     """
 
-    steps: Array
-    final: Array
-    diverged: NDArray[np.bool_]
-    taken: int
     times: NDArray[np.int64]
     losses: Array
     paths: Array
@@ -83,7 +75,7 @@ def play(
     loss, g = problem(p)
     with np.errstate(all="ignore"):
         size = float(np.sqrt(np.mean(np.square(problem(np.array(problem.start))[1]))))
-        ceiling = ceiling_of(problem, loss)
+        highest = ceiling(loss, problem.target)
     above = np.full(loss.shape, -1.0)  # the last step after which the loss was not at the target
     taken = 0
     times = moments_of(steps, moments)
@@ -108,16 +100,9 @@ def play(
         if progress is not None and (t + 1) % _EVERY == 0:
             progress(p[..., 0].size * (t + 1))
     with np.errstate(invalid="ignore"):
-        diverged = ~(np.isfinite(loss) & (loss <= ceiling) & np.isfinite(p).all(axis=-1))
+        diverged = ~(np.isfinite(loss) & (loss <= highest) & np.isfinite(p).all(axis=-1))
     arrived = np.where(diverged | (above == steps), np.inf, above + 1)
     return Outcome(arrived, loss, diverged, taken, times, np.array(losses), np.array(paths))
-
-
-def ceiling_of(problem: Problem, loss: Array) -> Array:
-    """Return the loss above which a run that began at a loss has diverged."""
-    with np.errstate(all="ignore"):
-        above: Array = loss + _ROSE * np.maximum(loss - problem.target, 0)
-    return above
 
 
 def moments_of(steps: int, moments: int) -> NDArray[np.int64]:

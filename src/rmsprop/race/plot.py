@@ -16,7 +16,7 @@ from rmsprop.race.tournament import Race
 Array = NDArray[np.float64]
 
 _LEVELS = 24
-_INK, _FAINT = "#222222", "#8a8a8a"
+INK, _FAINT = "#222222", "#8a8a8a"
 
 
 def draw(race: Race) -> bytes:
@@ -40,8 +40,13 @@ def draw(race: Race) -> bytes:
     _losses(losses, race, looked)
     if tuned:
         _rates(figure.add_subplot(grid[1, 1], sharey=losses), race, looked)
-    figure.text(0.055, 0.955, plain(f"{race.problem.name}: {headline(race)}"), fontsize=15, weight="bold", color=_INK)
-    figure.text(0.055, 0.915, plain(race.problem.story), fontsize=10.5, color=_INK)
+    figure.text(0.055, 0.955, plain(f"{race.problem.name}: {headline(race)}"), fontsize=15, weight="bold", color=INK)
+    figure.text(0.055, 0.915, plain(race.problem.story), fontsize=10.5, color=INK)
+    return png(figure)
+
+
+def png(figure: Any) -> bytes:
+    """Return a figure as a PNG file's bytes."""
     out = io.BytesIO()
     figure.savefig(out, format="png")
     return out.getvalue()
@@ -78,17 +83,17 @@ def landscape(ax: Any, race: Race) -> None:
         ax.contourf(x, y, masked, _LEVELS, cmap=LinearSegmentedColormap.from_list("land", LAND))
         ax.contour(x, y, masked, _LEVELS // 2, colors="white", linewidths=0.5)
         if masked.min() < np.log10(2) < masked.max():
-            ax.contour(x, y, masked, [np.log10(2)], colors=_INK, linewidths=0.9, linestyles="dashed")
+            ax.contour(x, y, masked, [np.log10(2)], colors=INK, linewidths=0.9, linestyles="dashed")
     for place in problem.minima:
-        ax.plot(*place, "*", color="white", markeredgecolor=_INK, markersize=15, zorder=6)
-    ax.plot(*problem.start, "o", color="white", markeredgecolor=_INK, markersize=9, zorder=6)
-    ax.annotate("start", problem.start, (7, 7), textcoords="offset points", fontsize=10, color=_INK, zorder=6, bbox=_label())
+        ax.plot(*place, "*", color="white", markeredgecolor=INK, markersize=15, zorder=6)
+    ax.plot(*problem.start, "o", color="white", markeredgecolor=INK, markersize=9, zorder=6)
+    ax.annotate("start", problem.start, (7, 7), textcoords="offset points", fontsize=10, color=INK, zorder=6, bbox=_label())
     left, right, bottom, top = problem.window
     ax.set(xlim=(left, right), ylim=(bottom, top))
     ax.set_xlabel(problem.names[0], fontsize=10)
     ax.set_ylabel(problem.names[1], fontsize=10)
     text = problem.title if len(problem.title) <= 90 else problem.title[:87] + "..."
-    ax.set_title(plain(text), fontsize=10, loc="left", color=_INK)
+    ax.set_title(plain(text), fontsize=10, loc="left", color=INK)
     ax.tick_params(labelsize=8)
 
 
@@ -102,6 +107,14 @@ def halo(width: float) -> list[Any]:
 def order(name: str) -> int:
     """Return how high a rival's line lies: RMSprop over the others."""
     return 5 if name.startswith("rmsprop") else 4
+
+
+def open_up(ax: Any) -> None:
+    """Take the box away from around axes, and lay faint lines behind."""
+    ax.tick_params(labelsize=8)
+    ax.grid(axis="y", color=_FAINT, linewidth=0.4, alpha=0.4)
+    for side in ("top", "right"):
+        ax.spines[side].set_visible(False)
 
 
 def plain(text: str) -> str:
@@ -163,7 +176,7 @@ def _losses(ax: Any, race: Race, looked: dict[str, Look]) -> None:
     _scale(ax, race)
     ax.set_xlim(1, max(2, race.times[-1]))
     ax.set_xlabel("steps", fontsize=9)
-    ax.set_title("Loss on the way: the median run, and the middle half", fontsize=10, loc="left", color=_INK)
+    ax.set_title("Loss on the way: the median run, and the middle half", fontsize=10, loc="left", color=INK)
 
 
 def _rates(ax: Any, race: Race, looked: dict[str, Look]) -> None:
@@ -182,7 +195,7 @@ def _rates(ax: Any, race: Race, looked: dict[str, Look]) -> None:
     ax.set_xscale("log")
     _scale(ax, race)
     ax.set_xlabel("learning rate", fontsize=9)
-    ax.set_title("Loss at the end, by learning rate; the chosen one has a ring", fontsize=10, loc="left", color=_INK)
+    ax.set_title("Loss at the end, by learning rate; the chosen one has a ring", fontsize=10, loc="left", color=INK)
 
 
 def _scale(ax: Any, race: Race) -> None:
@@ -190,13 +203,10 @@ def _scale(ax: Any, race: Race) -> None:
     first = max(float(quartiles(entry.losses[0])[1]) for entry in race.entries) - problem.lowest
     ax.set_yscale("log")
     ax.set_ylim(0.7e-3 * unit(problem), max(30 * first, 30 * unit(problem)))
-    ax.axhline(unit(problem), color=_INK, linewidth=1, linestyle="dashed", zorder=1)
+    ax.axhline(unit(problem), color=INK, linewidth=1, linestyle="dashed", zorder=1)
     side = ax.get_yaxis_transform()
     for text, level, size in (("target", unit(problem), 8), ("a thousandth of that, and less", 1e-3 * unit(problem), 7)):
         near_axis: dict[str, Any] = {"xycoords": side, "textcoords": "offset points", "bbox": _label(), "zorder": 9}
-        ax.annotate(text, (0, level), (5, 4), fontsize=size, color=_INK, **near_axis)
+        ax.annotate(text, (0, level), (5, 4), fontsize=size, color=INK, **near_axis)
     ax.set_ylabel("loss" if problem.lowest == 0 else f"loss above {problem.lowest:.4g}", fontsize=9)
-    ax.tick_params(labelsize=8)
-    ax.grid(axis="y", color=_FAINT, linewidth=0.4, alpha=0.4)
-    for side in ("top", "right"):
-        ax.spines[side].set_visible(False)
+    open_up(ax)

@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 
 from rmsprop.race.judge import quartiles
 from rmsprop.race.rivals import RMSprop
-from rmsprop.race.tournament import Entry, Race
+from rmsprop.race.standing import Contest, Standing
+from rmsprop.race.tournament import Race
 from rmsprop.state import axes_of
 
 Array = NDArray[np.float64]
@@ -20,7 +21,7 @@ Array = NDArray[np.float64]
 HEADER = ("", "optimizer", "lr", "steps to target", "arrived", "final loss", "diverged", "rates")
 
 
-def rows(race: Race) -> list[tuple[str, ...]]:
+def rows(race: Contest[Any, Standing]) -> list[tuple[str, ...]]:
     """Return the table: the header, and a row for each rival, the best first."""
     return [HEADER, *(_row(place, entry) for place, entry in enumerate(race.entries, 1))]
 
@@ -31,17 +32,26 @@ def notes(race: Race) -> list[str]:
     said = [
         "of steps and losses: the median run, and in parentheses the middle half of the runs",
         f"target {problem.target:.6g}, counted once the loss stays there; the lowest loss known is {problem.lowest:.6g}",
-        f"{_counted(settings.seeds, 'run')} of {settings.steps:,} steps each, from ({_point(problem.start)})"
+        f"{counted(settings.seeds, 'run')} of {settings.steps:,} steps each, from ({_point(problem.start)})"
         + (" and from around it" if settings.seeds > 1 else ""),
     ]
     if settings.noise.kind != "none":
         said.append(f"noise on the gradients: {settings.noise}")
-    if settings.schedule != "constant":
-        said.append(f"learning rates fall by the schedule {settings.schedule}")
+    said += notes_on_rates(race)
+    if settings.schedule == "constant" and any(_circles(entry, race) for entry in race.entries):
+        said.append("at a constant lr RMSprop does not come to rest but circles, about lr wide; --schedule cosine lets it settle")
+    return said
+
+
+def notes_on_rates(race: Contest[Any, Standing]) -> list[str]:
+    """Return what one must know of the learning rates."""
+    said = []
+    if race.settings.schedule != "constant":
+        said.append(f"learning rates fall by the schedule {race.settings.schedule}")
     tuned = [entry for entry in race.entries if entry.edge is not None]
     if tuned:
         grid = tuned[0].tried
-        grown = f", after it was made longer {_counted(race.extended, 'time')} for all" if race.extended else ""
+        grown = f", after it was made longer {counted(race.extended, 'time')} for all" if race.extended else ""
         said.append(
             f"each chose its lr among the same {len(grid)} from {grid[0]:.2g} to {grid[-1]:.2g}{grown};"
             " `rates` is with how many of them most runs arrived"
@@ -50,25 +60,29 @@ def notes(race: Race) -> list[str]:
         names = [entry.rival.name for entry in tuned if entry.edge == edge]
         if names:
             said.append(f"{', '.join(names)} chose the {edge} lr of the grid: a better one may lie beyond")
-    if settings.schedule == "constant" and any(_circles(entry, race) for entry in race.entries):
-        said.append("at a constant lr RMSprop does not come to rest but circles, about lr wide; --schedule cosine lets it settle")
     return said
 
 
 def to_json(race: Race) -> str:
     """Return the race as one JSON object; numbers that are not finite are null."""
-    problem, settings = race.problem, race.settings
-    told = {
-        "landscape": {
-            "name": problem.name,
-            "formula": problem.title,
-            "names": problem.names,
-            "start": problem.start,
-            "target": problem.target,
-            "lowest": problem.lowest,
-            "minima": problem.minima,
-            "window": problem.window,
-        },
+    problem = race.problem
+    landscape = {
+        "name": problem.name,
+        "formula": problem.title,
+        "names": problem.names,
+        "start": problem.start,
+        "target": problem.target,
+        "lowest": problem.lowest,
+        "minima": problem.minima,
+        "window": problem.window,
+    }
+    return as_json({"landscape": landscape, **told(race), "optimizers": [told_of(entry) for entry in race.entries]})
+
+
+def told(race: Contest[Any, Standing]) -> dict[str, Any]:
+    """Return the settings of a race as a value for JSON, and what it took."""
+    settings = race.settings
+    return {
         "settings": {
             "steps": settings.steps,
             "seeds": settings.seeds,
@@ -80,12 +94,15 @@ def to_json(race: Race) -> str:
         },
         "steps_taken": race.taken,
         "grid_extended": race.extended,
-        "optimizers": [_told(entry) for entry in race.entries],
     }
-    return json.dumps(_plain(told), indent=1, allow_nan=False, ensure_ascii=False)
 
 
-def _row(place: int, entry: Entry) -> tuple[str, ...]:
+def as_json(value: Any) -> str:
+    """Return a value as a JSON text; numbers that are not finite are null."""
+    return json.dumps(_plain(value), indent=1, allow_nan=False, ensure_ascii=False)
+
+
+def _row(place: int, entry: Standing) -> tuple[str, ...]:
     low, middle, high = quartiles(entry.steps)
     least, loss, most = quartiles(np.where(entry.diverged, np.inf, entry.final))
     runs = len(entry.steps)
@@ -102,7 +119,7 @@ def _row(place: int, entry: Entry) -> tuple[str, ...]:
     )
 
 
-def _circles(entry: Entry, race: Race) -> bool:
+def _circles(entry: Standing, race: Race) -> bool:
     """Return whether RMSprop has arrived, but ends not far below the target."""
     problem = race.problem
     end = quartiles(entry.final)[1] - problem.lowest
@@ -121,11 +138,13 @@ def _point(point: tuple[float, float]) -> str:
     return ", ".join(f"{value:g}" for value in point)
 
 
-def _counted(count: int, what: str) -> str:
+def counted(count: int, what: str) -> str:
+    """Return such as "1 run" or "2 runs"."""
     return f"{count:,} {what}{'s' * (count != 1)}"
 
 
-def _told(entry: Entry) -> dict[str, Any]:
+def told_of(entry: Standing) -> dict[str, Any]:
+    """Return how a rival did, as a value for JSON."""
     rival = entry.rival
     if isinstance(rival, RMSprop):
         hyper = axes_of(rival.rule)

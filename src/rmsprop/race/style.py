@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from rmsprop.race.judge import quartiles
 from rmsprop.race.problem import Problem
-from rmsprop.race.tournament import Entry, Race
+from rmsprop.race.standing import Contest, Goal, Standing
+from rmsprop.race.tournament import Race
 
 Array = NDArray[np.float64]
 
@@ -68,7 +69,7 @@ ON_DARK = {
 }
 
 
-def looks(entries: Sequence[Entry]) -> dict[str, Look]:
+def looks(entries: Sequence[Standing]) -> dict[str, Look]:
     """Return how each rival is drawn: the same in every race, but for dialects beyond the first few.
 
     Args:
@@ -97,12 +98,12 @@ def apart(optimizers: Sequence[str]) -> list[Look]:
     return [next(more) if name in optimizers[:k] else _LOOKS[name] for k, name in enumerate(optimizers)]
 
 
-def unit(problem: Problem) -> float:
+def unit(problem: Goal) -> float:
     """Return how far the target lies above the lowest loss: the height that counts."""
     return problem.target - problem.lowest if problem.target > problem.lowest else 1e-3 * (1 + abs(problem.lowest))
 
 
-def height(problem: Problem, loss: Array) -> Array:
+def height(problem: Goal, loss: Array) -> Array:
     """Return losses above the lowest, held to a thousandth of the target's height from below; NaN stays."""
     with np.errstate(invalid="ignore", over="ignore"):
         above: Array = np.maximum(loss - problem.lowest, 1e-3 * unit(problem))
@@ -158,7 +159,7 @@ def shown_moments(race: Race, most: int) -> NDArray[np.int64]:
     return np.unique(chosen.round().astype(np.int64))
 
 
-def verdict(entry: Entry) -> str:
+def verdict(entry: Standing) -> str:
     """Return how a rival did, in a few words.
 
     Example:
@@ -174,7 +175,7 @@ def verdict(entry: Entry) -> str:
     return "diverged" if entry.diverged.all() else "did not arrive"
 
 
-def headline(race: Race) -> str:
+def headline(race: Contest[Any, Standing]) -> str:
     """Return who won, in a sentence."""
     first = race.entries[0]
     if all(entry.diverged.all() for entry in race.entries):

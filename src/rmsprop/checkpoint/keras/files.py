@@ -152,11 +152,13 @@ def _state(found: Found, kind: Kind, told: Told) -> State:
     if found.said is None:
         rule = told.rule(kind)
         if found.marked and not rule.centered:
-            raise UsageError(f"{path} holds variances: say centered=True")
+            raise UsageError(f"{path} holds variances: say centered=True or --set centered=true, and momentum if there was any")
         if rule.centered:
             told.refuse(str(path), "centered_form")
             rule = rule.replace(centered_form="variance" if found.marked else "difference")
         layout = laid_out(found, rule, rate_said=told.lr is not None)
+        if not (isinstance(told.dialect, Rule) or {"momentum", "centered"} <= told.axes.keys()):
+            _refuse_doubt(found, layout)
         lr = float(found.variables[1]) if layout.rate else told.rate(kind)
         every, options = 1, {}
         told.refuse(str(path), "step", *(["lr"] if layout.rate else []))
@@ -175,6 +177,19 @@ def _state(found: Found, kind: Kind, told: Told) -> State:
         options["loss_scale"] = {"dynamic_scale": float(found.wrapper[3]), "step_counter": int(found.wrapper[2])}
     names = _names(found, blocks[layout.blocks[-1]], told)
     return State((group(layout, lr, step, names, blocks, options),), 0, kind.optimizer, told.allow_nan)
+
+
+def _refuse_doubt(found: Found, layout: Layout) -> None:
+    """Refuse variables that another number of parameters could have under another rule, where no model tells how many there are."""
+    shapes = [v.shape for v in found.variables[1 + layout.rate :]]
+    alone = all(name.startswith("optimizer") for name in found.held.shapes)
+    fitting = [n for n in (1, 2, 3) if not len(shapes) % n and shapes == shapes[: len(shapes) // n] * n]
+    if alone and shapes and len(fitting) > 1:
+        counts = " or ".join(str(len(shapes) // n) for n in fitting)
+        raise UsageError(
+            f"{found.path} holds an optimizer alone, whose {len(shapes)} arrays may be of {counts} parameters, depending on "
+            "momentum and centered; say both as they were: momentum=0.9, centered=False, or --set momentum=0.9,centered=false"
+        )
 
 
 def _names(found: Found, arrays: list[Array], told: Told) -> list[str]:

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from rmsprop.checkpoint.canonical import AVERAGE, Array, Group, State
-from rmsprop.checkpoint.errors import ConversionError, SaveError, UsageError
+from rmsprop.checkpoint.errors import ConversionError, UsageError, unwritten
 from rmsprop.checkpoint.keras.config import one_rate, refuse_differences
 from rmsprop.checkpoint.keras.files import MARK, PLACES, Found, laid_out, model_names, taken
 from rmsprop.checkpoint.keras.hdf5 import WEIGHTS, contents, opened
@@ -69,7 +69,7 @@ def write(path: Path, state: State, kind: Kind) -> None:
                 _put(draft.path, variables, marked, found)
             replace([draft])
     except OSError as error:
-        raise SaveError(f"cannot write {path}: {error}; what was there is unchanged") from error
+        raise unwritten(path, error) from error
 
 
 def _put(path: Path, variables: Sequence[Array], marked: bool, found: Found | None) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from rmsprop.checkpoint.canonical import Array
-from rmsprop.checkpoint.errors import ConversionError, SaveError, missing_extra
+from rmsprop.checkpoint.errors import ConversionError, SaveError, missing_extra, unwritten
 from rmsprop.checkpoint.orbax.directory import short
 from rmsprop.files import sync
 
@@ -32,7 +32,7 @@ def write(path: Path, tree: Any) -> None:
     try:
         draft = Path(tempfile.mkdtemp(".draft", f".{target.name[:100]}.", target.parent))
     except OSError as error:
-        raise SaveError(f"cannot write {path}: {error}") from error
+        raise unwritten(path, error) from error
     try:
         with checkpointing.StandardCheckpointer() as checkpointer:
             checkpointer.save(draft / "whole", tree)

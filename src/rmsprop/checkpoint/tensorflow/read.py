@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 from rmsprop.checkpoint.canonical import AVERAGE, UNORDERED, Array, State
@@ -165,7 +166,7 @@ def _slotted(read: _Reader, node: Node, kind: Kind | None, told: Told) -> State:
         told.refuse(path, "decay", "momentum", "step")
         held = {"decay": read.number(children, "rho"), "momentum": read.number(children, "momentum")}
         axes = {**told.axes, **{axis: value for axis, value in held.items() if value is not None}}
-        rule = _rule(Told(told.dialect, axes), there, read.bundle, centered=centered)
+        rule = _rule(replace(told, axes=axes), there, read.bundle, centered=centered)
         step = _count(read.array(children["iter"]), read.bundle)
         lr = _rate(read, children, "learning_rate", told, there, path) if not read.number(children, "decay") else told.rate(there)
     blocks = {}
@@ -232,7 +233,7 @@ def _rule(told: Told, kind: Kind, bundle: Bundle, *, centered: bool) -> Rule:
     if told.axes.get("centered", centered) != centered:
         raise UsageError(f"centered was said to be {told.axes['centered']!r}, and {bundle.path} is that of centered={centered}")
     told.refuse(str(bundle.path), "centered_form")
-    return Told(told.dialect, {**told.axes, "centered": centered}).rule(kind)
+    return replace(told, axes={**told.axes, "centered": centered}).rule(kind)
 
 
 def _same_kind(kind: Kind | None, there: Kind, path: str) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from rmsprop.checkpoint.canonical import State
-from rmsprop.checkpoint.errors import ConversionError, SaveError
+from rmsprop.checkpoint.errors import ConversionError, SaveError, unwritten
 from rmsprop.checkpoint.keras.config import one_rate
 from rmsprop.checkpoint.keras.layout import one_count
 from rmsprop.checkpoint.tensorflow.bundle import tensorflow
@@ -62,4 +62,4 @@ def by_name(path: Path, state: State) -> None:
                 shutil.copyfile(f"{prefix}.index", second.path)
                 replace([first, second])
     except (OSError, tf.errors.OpError) as error:
-        raise SaveError(f"cannot write {path}: {error}; what was there is unchanged") from error
+        raise unwritten(path, error) from error

@@ -2,6 +2,7 @@
 
 import io
 import os
+import pickle
 import zipfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -13,8 +14,9 @@ from rmsprop.checkpoint.errors import FileError, UsageError
 from rmsprop.checkpoint.torch.opcodes import ALONE, LONGEST, Storage, follow
 
 _PIECE = 1 << 20
-# A file of releases before 1.6 begins with four pickles, of which one holds the state, and ends with the tensors' memory.
-_LEGACY = ("a number that marks the format", "the format's version", "the machine's properties", "the content", "the keys")
+# A file of releases before 1.6 begins with five pickles, of which one holds the state, and ends with the tensors' memory.
+_LEGACY = ("the format's version", "the machine's properties", "the content", "the keys")
+_MARK = pickle.dumps(0x1950A86A20F9469CFC6C, 2)  # the pickle before them, by which they are known
 
 
 def load_file(path: Path) -> Any:
@@ -69,8 +71,10 @@ def chosen(states: Mapping[str, Mapping[str, Any]], key: str | None, remedy: str
     if key is None and len(states) == 1:
         return next(iter(states.values()))
     if key is None or key not in states:
-        what = "several optimizers" if key is None else f"no optimizer state under {key!r}"
-        raise UsageError(f"there are {what}; name one of {', '.join(map(repr, states))}{remedy}")
+        if list(states) == [""]:
+            raise UsageError(f"there is no optimizer state under {key!r}, but one alone; leave the key out")
+        what = "are states of several optimizers" if key is None else f"is no optimizer state under {key!r}"
+        raise UsageError(f"there {what}; name one of {', '.join(map(repr, states))}{remedy}")
     return states[key]
 
 
@@ -209,6 +213,11 @@ def _torch_legacy(file: BinaryIO) -> Any:
     """Return what is in a file that `torch.save` wrote in its format of old."""
     size = os.fstat(file.fileno()).st_size
     head = io.BytesIO(file.read(LONGEST))
+    if head.read(len(_MARK)) != _MARK:
+        raise FileError(
+            "it is a pickle, and none of torch.save's; pickles run what they hold, and no other is read; write one by "
+            "rmsprop.checkpoint.save(path, optimizer)"
+        )
     storages: dict[str, Storage] = {}
     for part in _LEGACY:
         try:

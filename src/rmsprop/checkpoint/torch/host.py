@@ -8,7 +8,7 @@ from typing import Any
 import torch
 
 from rmsprop.checkpoint.canonical import AVERAGE, Parameter, State
-from rmsprop.checkpoint.errors import ConversionError, FileError, SaveError, UsageError
+from rmsprop.checkpoint.errors import ConversionError, FileError, UsageError, unwritten
 from rmsprop.checkpoint.kinds import KINDS, Kind, Told
 from rmsprop.checkpoint.moving import moved
 from rmsprop.checkpoint.torch.files import chosen, load, states_in
@@ -132,7 +132,7 @@ def write(path: Path, state: State, kind: Kind) -> None:
                 torch.save(saved, file)
             replace([draft])
     except (OSError, RuntimeError) as error:
-        raise SaveError(f"cannot write {path}: {error}; what was there is unchanged") from error
+        raise unwritten(path, error) from error
 
 
 def _state_dict(state: State, kind: Kind) -> dict[str, Any]:
