@@ -9,8 +9,9 @@ import pytest
 from rmsprop.lab import Setup, trace
 from rmsprop.lab.answers import to_json
 from rmsprop.lab.landing import landing
+from rmsprop.lab.presets import setups
 from rmsprop.lab.surface import GRID, surface
-from rmsprop.lab.trace import _RUNS, _SETUPS, trajectories
+from rmsprop.lab.trace import _RUNS, _SETUPS, labels, trajectories
 from rmsprop.race.landscapes import landscape, landscape_names
 from rmsprop.race.rivals import Adagrad
 from rmsprop.schedules import schedule, schedule_names
@@ -205,7 +206,27 @@ def test_runs_of_one_name_are_told_apart():
     setup = Setup.from_json({"runs": [RUNS[0], RUNS[0], RUNS[0] | {"decay": 0.5}, RUNS[1], RUNS[3]], "steps": 1})
     traced = trace(setup)["runs"]
     assert [run["label"] for run in traced] == [
-        "rmsprop, decay 0.9", "rmsprop, decay 0.9 (2)", "rmsprop, decay 0.5", "rmsprop graves", "adam",
+        "rmsprop, β 0.9", "rmsprop, β 0.9 (2)", "rmsprop, β 0.5", "rmsprop graves", "adam",
     ]  # fmt: skip
     assert len({(run["look"]["symbol"], run["look"]["dash"]) for run in traced}) == 5
     assert trace(replace(setup, runs=setup.runs[:1]))["runs"][0]["label"] == "rmsprop"
+
+
+@pytest.mark.parametrize(
+    ("preset", "names"),
+    [
+        ("momentum", ["rmsprop", "rmsprop, μ 0.9", "rmsprop, μ 0.9, nesterov"]),
+        ("decay", ["rmsprop, β 0", "rmsprop, β 0.9", "rmsprop, β 0.99"]),
+        ("eps-place", ["rmsprop", "rmsprop, ε inside"]),
+        ("tf-pytorch", ["rmsprop pytorch", "rmsprop tf1, v₀ 1", "rmsprop tf1, v₀ 0"]),
+        ("weight-decay", ["rmsprop", "rmsprop, λ 0.1", "rmsprop, λ 0.1, decoupled lr"]),
+        ("first-step", ["rmsprop, β 0.9", "rmsprop, β 0.99", "rmsprop, β 0.999", "rmsprop, β 0.999, bias correction"]),
+    ],
+)
+def test_what_is_off_is_not_named(preset, names):
+    assert labels(setups()[preset].runs) == names
+
+
+def test_adam_s_letters_are_its_own():
+    runs = [{"optimizer": "adam", "momentum": 0.5}, {"optimizer": "adam", "decay": 0.9}]
+    assert labels(Setup.from_json({"runs": runs}).runs) == ["adam, β₁ 0.5, β₂ 0.999", "adam, β₁ 0.9, β₂ 0.9"]

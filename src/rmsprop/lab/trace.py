@@ -29,6 +29,12 @@ STREAM = 0
 _SETUPS, _RUNS = Cache(8), Cache(64)
 # Of what tells runs apart, so much is in their names.
 _DIFFERENCES = 2
+# What hyper-parameters are called there; Adam's two means have letters of their own.
+_LETTERS = {"decay": "β", "eps": "ε", "eps_place": "ε", "momentum": "μ", "weight_decay": "λ", "square_init": "v₀"}
+_ADAM = {"decay": "β₂", "momentum": "β₁"}
+# These may be off, and are then not worth a word.
+_PLAIN: dict[str, Any] = {"momentum": 0.0, "nesterov": False, "centered": False, "bias_correction": False, "weight_decay": 0.0}
+_PLAIN |= {"eps_place": "outside", "centered_form": "variance", "lr_in_momentum": True, "weight_decay_form": "coupled"}
 # Moments at which the curve over the data is shown.
 _CURVES = 61
 
@@ -192,8 +198,8 @@ def labels(runs: Sequence[Run]) -> list[str]:
     found: list[str] = []
     for k, name in enumerate(names):
         alike = [other for other, own in zip(told, names, strict=True) if own == name]
-        differ = [key for key in told[k] if any(other[key] != told[k][key] for other in alike)]
-        label = ", ".join([name, *(f"{key} {_short(told[k][key])}" for key in differ[:_DIFFERENCES])])
+        differ = [key for key, value in told[k].items() if any(other[key] != value for other in alike) and _PLAIN.get(key) != value]
+        label = ", ".join([name, *(_said(told[k], key) for key in differ[:_DIFFERENCES])])
         again = sum(own == label or own.startswith(f"{label} (") for own in found)
         found.append(f"{label} ({again + 1})" if again else label)
     return found
@@ -204,8 +210,15 @@ def _name(run: Run) -> str:
     return run.optimizer if rule is None or rule.name == "article" else f"{run.optimizer} {rule.name}"
 
 
-def _short(value: Any) -> str:
-    return f"{value:g}" if isinstance(value, float) else str(value).lower()
+def _said(run: dict[str, Any], key: str) -> str:
+    """Return a hyper-parameter as a run's name has it."""
+    value = run[key]
+    if value is True:
+        return key.replace("_", " ")
+    if key.endswith("_form"):
+        return str(value).replace("_", " ")
+    letters = _LETTERS | (_ADAM if run["optimizer"] == "adam" else {})
+    return f"{letters.get(key, key.replace('_', ' '))} {f'{value:g}' if isinstance(value, float) else str(value).lower()}"
 
 
 def _lost(problem: Problem, p: Array, loss: Array) -> int:

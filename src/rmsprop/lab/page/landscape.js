@@ -21,6 +21,7 @@ export function showLandscape(store) {
   const plot = at("landscape-plot");
   const overlay = new Overlay(plot);
   let inks = null;
+  let named = ""; // what the axes are called
   let revision = 0; // Plotly loses a contour's levels where only the layout is new
 
   const draw = () => {
@@ -54,6 +55,7 @@ export function showLandscape(store) {
     inks = null;
     const [left, right, bottom, top] = surface.window;
     const names = trace?.names ?? ["", ""];
+    named = String(names);
     const contour = {
       type: "contour", x: surface.x, y: surface.y, z: surface.z, colorscale: shades("land"), ncontours: 24, showscale: false,
       hoverinfo: "skip", line: { color: color("contour"), width: 0.7 }, contours: { coloring: "fill" },
@@ -68,6 +70,8 @@ export function showLandscape(store) {
   });
 
   store.on(["surface", "theme", "view"], (_, changed) => (!changed.includes("view") || changed.length > 1) && redraw(), { now: false });
+  // A landscape often comes before the names of its parameters.
+  store.on(["trace"], ({ trace }) => trace && String(trace.names) !== named && redraw(), { now: false });
   store.on(["trace", "step", "view"], draw, { now: false });
   onResize(plot, redraw);
   return { overlay };

@@ -22,11 +22,17 @@ export function showLearn(store, { faults, openControls }) {
   const tabs = at("learn-tabs");
   const lessons = {};
 
+  // Where the lessons lie over the page, they make room for what they lead to.
+  const makeRoom = () => matchMedia("(max-width: 1279px)").matches && changeView(store, { learn: null });
   const goTo = (name) => {
-    if (matchMedia("(max-width: 1279px)").matches) changeView(store, { learn: null });
+    makeRoom();
     openControls(name);
     const target = controlOf(name);
     if (target) reveal(target);
+  };
+  const tryOut = (preset) => {
+    makeRoom();
+    usePreset(store, preset);
   };
   const goToTerm = (id) => {
     changeView(store, { learn: "glossary" });
@@ -39,7 +45,7 @@ export function showLearn(store, { faults, openControls }) {
     if (kind === "math") return h("span", { class: "math", text });
     if (kind === "term") return link(text, () => goToTerm(to));
     if (kind === "control") return link(text, () => goTo(to));
-    if (kind === "preset") return link(text, () => usePreset(store, to));
+    if (kind === "preset") return link(text, () => tryOut(to));
     return document.createTextNode(text);
   };
   const pieces = (all) => all.map(piece);
@@ -66,7 +72,7 @@ export function showLearn(store, { faults, openControls }) {
           { id: `term-${id}`, class: "term", tabindex: -1 },
           h("dt", { text: name }),
           h("dd", {}, ...pieces(words)),
-          h("dd", { class: "term-links" }, link(t("learn.show"), () => goTo(control)), preset ? link(t("learn.try"), () => usePreset(store, preset)) : null),
+          h("dd", { class: "term-links" }, link(t("learn.show"), () => goTo(control)), preset ? link(t("learn.try"), () => tryOut(preset)) : null),
         ),
       ),
     );

@@ -32,7 +32,8 @@ export function showPresets(store, dialogs) {
     if (catalog !== shown) {
       shown = catalog;
       list.replaceChildren(
-        ...catalog.presets.map(({ id, title, sentence }) =>
+        ...catalog.presets.flatMap(({ id, group, title, sentence }, k, all) => [
+          ...(group === all[k - 1]?.group ? [] : [h("li", { class: "group" }, h("h3", { text: group }))]),
           h(
             "li",
             {},
@@ -43,7 +44,7 @@ export function showPresets(store, dialogs) {
               h("span", { text: sentence }),
             ),
           ),
-        ),
+        ]),
       );
     }
     for (const button of list.querySelectorAll("button")) button.setAttribute("aria-pressed", String(button.dataset.preset === view.preset));
