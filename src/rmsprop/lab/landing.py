@@ -125,8 +125,8 @@ def _of_data(land: Data, deadline: Deadline) -> Landing:
     source = open_source(Pasted(land.csv.encode(), PASTED))
     deadline.check()
     # Whoever has not chosen yet sees the first two; the page then offers each pair.
-    over = land.over or Model(land.model, source.names).parameters[:2]
-    fitted = around_fit(source, land.model, over, progress=deadline.check)
+    pair = land.over or Model(land.model, source.names).parameters[:2]
+    fitted = around_fit(source, land.model, pair, progress=deadline.check)
     model, columns = fitted.model, fitted.columns
     step = -(-len(next(iter(columns.values()))) // _SHOWN)
     rows = {name: np.ascontiguousarray(column[::step]) for name, column in columns.items()}
