@@ -11,6 +11,7 @@ from rmsprop.data.csvfile import Pasted
 from rmsprop.data.source import open_source
 from rmsprop.errors import RefusedError
 from rmsprop.expression.evaluate import Evaluator
+from rmsprop.expression.model import Model
 from rmsprop.lab.cache import Cache
 from rmsprop.lab.deadline import NONE, Deadline
 from rmsprop.lab.setup import Data, Formula, Land, Named, SetupError
@@ -123,7 +124,9 @@ def _made(land: Land, deadline: Deadline) -> Landing:
 def _of_data(land: Data, deadline: Deadline) -> Landing:
     source = open_source(Pasted(land.csv.encode(), PASTED))
     deadline.check()
-    fitted = around_fit(source, land.model, land.over, progress=deadline.check)
+    # Whoever has not chosen yet sees the first two; the page then offers each pair.
+    pair = land.over or Model(land.model, source.names).parameters[:2]
+    fitted = around_fit(source, land.model, pair, progress=deadline.check)
     model, columns = fitted.model, fitted.columns
     step = -(-len(next(iter(columns.values()))) // _SHOWN)
     rows = {name: np.ascontiguousarray(column[::step]) for name, column in columns.items()}

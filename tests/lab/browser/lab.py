@@ -12,6 +12,9 @@ from playwright.sync_api import Page, Response, expect
 SCREENSHOTS = Path(__file__).parents[3] / "screenshots"
 # Chromium's own remarks on how Plotly draws.
 _OTHERS = re.compile(r"GL Driver Message|willReadFrequently|WebGL")
+# A machine that does much else takes long to draw.
+_PATIENCE_MS = 30_000
+expect.set_options(timeout=_PATIENCE_MS)
 _VIOLATIONS = (
     """addEventListener("securitypolicyviolation", (event) => console.error("CSP", event.violatedDirective, event.blockedURI));"""
 )
@@ -31,7 +34,7 @@ class Lab:
         self.troubles = []
         self.traces = []  # each trace that was answered: (setup, answer)
         self._allowed = None
-        context.set_default_timeout(20_000)
+        context.set_default_timeout(_PATIENCE_MS)
         context.add_init_script(_VIOLATIONS)
         context.on("request", self._requested)
         context.on("console", self._told)

@@ -89,7 +89,7 @@ def test_the_page_goes_on_when_the_server_comes_back(opened):
             assert lab.drawing() == before
             lab.go(10)
             assert lab.step() == 10
-            with serving(port=address.rsplit(":", 1)[1].strip("/")), lab.changing():
-                pass
-            expect(lab.page.locator("#alert")).to_be_hidden()
-            assert lab.drawing() != before
+            with serving(port=address.rsplit(":", 1)[1].strip("/")):
+                expect(lab.page.locator("#alert")).to_be_hidden()
+                lab.settle()
+                assert lab.drawing() != before

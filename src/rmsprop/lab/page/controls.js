@@ -67,6 +67,5 @@ function showStrength(control, setup, catalog) {
   const { kind, strength } = parted(setup.noise ?? "none");
   const known = catalog.noises.find((noise) => noise.kind === kind);
   control.element.hidden = kind === "none";
-  control.element.title = known?.meaning ?? "";
   control.show(strength ?? known?.default ?? 0);
 }

@@ -53,7 +53,8 @@ export function reveal(target) {
   const still = matchMedia("(prefers-reduced-motion: reduce)").matches;
   target.scrollIntoView({ block: "center", behavior: still ? "auto" : "smooth" });
   const inner = target.matches("button, input, select, textarea, [tabindex]") ? target : target.querySelector("button, input, select, textarea, [tabindex]");
-  inner?.focus({ preventScroll: true });
+  if (!inner) target.tabIndex = -1; // a picture, say: nothing in it takes the keyboard
+  (inner ?? target).focus({ preventScroll: true });
   target.classList.remove("lit");
   void target.offsetWidth; // starts the highlight anew where it is still running
   target.classList.add("lit");
