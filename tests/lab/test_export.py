@@ -32,6 +32,7 @@ PROGRAMS = {
     "a formula": {"land": {"kind": "formula", "text": "(1-a)**2 + 100*(b-a**2)**2"}, "start": [-1.5, 2.0], "schedule": "cosine"},
     "data": {"land": DATA, "runs": [{"optimizer": "adam", "lr": 0.1}]},
     "data over two of three": {"land": DATA | {"model": "y = a*x**2 + b*x + c", "over": ["c", "a"]}, "runs": [RMSPROP]},
+    "data over the first two": {"land": DATA | {"model": "y = a*x**2 + b*x + c"}, "runs": [RMSPROP]},
     "data with quotes": {"land": {"kind": "data", "csv": NASTY, "model": "y_quoted = p*x + q"}, "runs": [RMSPROP]},
     "axes": {"runs": [RMSPROP | {"decay": 0.5, "momentum": 0.7, "nesterov": True, "centered": True, "weight_decay": 0.01}]},
     "keras-legacy, ε outside": {"runs": [RMSPROP | {"dialect": "keras-legacy", "momentum": 0.9, "eps_place": "outside"}]},
@@ -80,11 +81,11 @@ def test_code_stands_alone(tmp_path):
     ['"""', "'\"\\", "\\", "a\n\r\0\u2028b", '"); import os; ("', "变量", "{x}", "\x7f", '"""\n__import__("os").abort()\n"""'],
 )
 def test_text_of_the_users_stays_text_in_the_code(text):
-    setup = Setup(land=Data(csv=f"{text}\n1,2\n", model=f"y = {text}", over=(text, "b")))
+    setup = Setup(land=Data(csv=f"{text}\n1,2\n", model=f"y = {text}", over=None))
     tree = ast.parse(code(setup, 0, landscape("ravine")))
     literals = [node.value for node in ast.walk(tree) if isinstance(node, ast.Constant)]
     called = {node.func.id for node in ast.walk(tree) if isinstance(node, ast.Call) and isinstance(node.func, ast.Name)}
-    assert {f"{text}\n1,2\n", f"y = {text}", text} <= set(literals)
+    assert {f"{text}\n1,2\n", f"y = {text}"} <= set(literals)
     assert called == {"Pasted", "of_data", "schedule", "RMSprop", "range", "problem", "print"}
 
 

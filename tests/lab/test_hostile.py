@@ -324,7 +324,7 @@ MODELS = [
     "z = a*x + b",
     "y = y*a + b",
     "y = x",
-    "y = a*x + b*c*d",
+    "y = a*x",
     "a*x + b = y",
 ]
 

@@ -44,7 +44,7 @@ def code(setup: Setup, k: int, problem: Problem, lang: str = "en") -> str:
     """
     words = _WORDS[lang]
     run = setup.runs[k]
-    imports, made = _landscape(setup)
+    imports, made = _landscape(setup, problem)
     imports.append("from rmsprop.schedules import schedule")
     body = [
         made,
@@ -74,16 +74,16 @@ def code(setup: Setup, k: int, problem: Problem, lang: str = "en") -> str:
     return "\n".join([f'"""{title}"""', "", *_sorted(imports), "", *body]) + "\n"
 
 
-def _landscape(setup: Setup) -> tuple[list[str], str]:
+def _landscape(setup: Setup, problem: Problem) -> tuple[list[str], str]:
     """Return what makes the landscape, and what that must import."""
     match setup.land:
         case Named(name):
             return ["from rmsprop.race import landscape"], f"problem = landscape({_literal(name)})"
         case Formula(text):
             return ["from rmsprop.race import of_formula"], f"problem = of_formula({_literal(text)})"
-        case Data(csv, model, over):
+        case Data(csv, model):
             lines = [f"    {_literal(line)}" for line in csv.splitlines(keepends=True)]
-            pair = "None" if over is None else f"[{', '.join(map(_literal, over))}]"
+            pair = f"[{', '.join(map(_literal, problem.names))}]"
             made = f'problem = of_data(Pasted(data.encode(), "the data"), {_literal(model)}, {pair})'
             parts = ["data = (", *lines, ")", made]
             return ["from rmsprop.data.csvfile import Pasted", "from rmsprop.race import of_data"], "\n".join(parts)
