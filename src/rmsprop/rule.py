@@ -426,6 +426,7 @@ def bind(
     square: Callable[[Any], Any] | None = None,
     compile: Callable[[Callable[..., Any]], Any] = lambda function: function,
     wrap: Callable[[bool], Any] = bool,
+    function: Callable[..., Any] = update,
     **names: Any,
 ) -> Any:
     """Return `update` with a rule's switches as constants, running on a backend's primitives.
@@ -437,6 +438,7 @@ def bind(
         square: z² or |z|²; by default the one that the rule's `complex_form` asks for.
         compile: what turns a Python function into the backend's, such as `numba.njit`.
         wrap: what turns a switch into the backend's constant, such as `triton.language.constexpr`.
+        function: `update`, or what a backend made of its source.
         names: further globals that the backend's compiler looks up.
 
     Returns:
@@ -452,7 +454,7 @@ def bind(
     if square is None:
         square = compile(rebound(_SQUARES[rule.complex_form], names))
     switches = {name: wrap(on) for name, on in rule.switches.items()}
-    return compile(rebound(update, {**names, **switches, "sqrt": sqrt, "flush": flush, "square": square}))
+    return compile(rebound(function, {**names, **switches, "sqrt": sqrt, "flush": flush, "square": square}))
 
 
 def rebound(function: Any, names: dict[str, Any]) -> Any:

@@ -24,7 +24,7 @@ from rmsprop.rule import rebound
 # DLPack's code of each kind of number.
 CODES = {"float": 2, "bfloat": 4, "complex": 5}
 MAJOR = 1
-CPU = 1  # kDLCPU, device 0: two 32-bit fields in one word
+DEVICES = {"cpu": 1, "cuda": 2, "xpu": 14}  # kDLCPU, kDLCUDA, kDLOneAPI
 # Where the function stands in the table, in words: the version, an older table, and three others come before.
 _READ = 5
 
@@ -39,7 +39,7 @@ get: Any = None  # PyObject *function(PyObject *mapping, PyObject *key), which l
 
 # Words of what `check` is told.
 READ, CLEAR, NOTHING, LOOK, COUNT, ROWS, NAMES, OBJECTS, EXPECTED, DTYPES, SHAPES, OFFSETS, ENTRIES, KEYS = range(14)
-SPANS, LOWS, HIGHS, BYTES, SEEN = range(14, 19)
+SPANS, LOWS, HIGHS, BYTES, SEEN, DEVICE = range(14, 20)
 FITS, CHANGED = -1, -2
 
 
@@ -54,7 +54,8 @@ def check(told: int, gradients: int) -> int:
             (rows, count); of the DLPack dtypes of the gradients and of each row; of each parameter's number of dimensions, shape
             and strides; of where in it each begins; of the dicts that hold the objects, (count,); of their names there; then the
             number of spans of memory that the step writes to, the addresses of their starts in ascending order and of the largest
-            end up to each, of the bytes of each gradient, and of where each was the last time, which this changes.
+            end up to each, of the bytes of each gradient, and of where each was the last time, which this changes; then the
+            device, as `described_device` has it.
         gradients: address of a (count,) int64 array: addresses of the gradients' Python objects, overwritten.
 
     Returns:
@@ -65,6 +66,7 @@ def check(told: int, gradients: int) -> int:
     count, objects, expected, dtypes = whole(told, COUNT), whole(told, OBJECTS), whole(told, EXPECTED), whole(told, DTYPES)
     shapes, offsets, entries, keys = whole(told, SHAPES), whole(told, OFFSETS), whole(told, ENTRIES), whole(told, KEYS)
     lows, highs, sizes, seen = whole(told, LOWS), whole(told, HIGHS), whole(told, BYTES), whole(told, SEEN)
+    device = whole(told, DEVICE)
     room = stack()
     for key in range(whole(told, NAMES)):
         name = whole(keys, key)
@@ -75,13 +77,13 @@ def check(told: int, gradients: int) -> int:
         dtype = whole(dtypes, row + 1)
         for k in range(count):
             at = shapes + 8 * whole(offsets, k)
-            if place(read, clear, whole(objects, row * count + k), dtype, at, room) != whole(expected, row * count + k):
+            if place(read, clear, whole(objects, row * count + k), device, dtype, at, room) != whole(expected, row * count + k):
                 return CHANGED
     dtype = whole(dtypes, 0)
     for k in range(count):
         if whole(gradients, k) == nothing:
             return k
-        address = place(read, clear, whole(gradients, k), dtype, shapes + 8 * whole(offsets, k), room)
+        address = place(read, clear, whole(gradients, k), device, dtype, shapes + 8 * whole(offsets, k), room)
         if address < 0:
             return k
         if address != whole(seen, k):
@@ -100,13 +102,14 @@ def check(told: int, gradients: int) -> int:
     return FITS
 
 
-def place_of(read: int, clear: int, tensor: int, dtype: int, shape: int, room: int) -> int:
+def place_of(read: int, clear: int, tensor: int, device: int, dtype: int, shape: int, room: int) -> int:
     """Return the address of a tensor's memory, or -1 if its device, dtype, shape or strides are others than expected.
 
     Args:
         read: as `check` is told, as is clear.
         clear: address of `PyErr_Clear`.
         tensor: address of the Python object.
+        device: its DLPack device.
         dtype: its DLPack code, bits and lanes.
         shape: address of its number of dimensions, its shape and its strides.
         room: address of six words for its description.
@@ -115,7 +118,7 @@ def place_of(read: int, clear: int, tensor: int, dtype: int, shape: int, room: i
         forgive(clear)
         return -1
     dimensions = whole(shape, 0)
-    if whole(room, 1) != CPU or whole(room, 2) != (dtype << 32 | dimensions):
+    if whole(room, 1) != device or whole(room, 2) != (dtype << 32 | dimensions):
         return -1
     size = 1
     for d in range(dimensions):
@@ -139,6 +142,17 @@ def described_dtype(name: str) -> int:
     """
     kind = name.rstrip("0123456789")
     return CODES[kind] | int(name[len(kind) :]) << 8 | 1 << 16
+
+
+def described_device(kind: str, index: int) -> int | None:
+    """Return a device as the structure has it in one word, two 32-bit fields; None for kinds that are not known here.
+
+    Example:
+        >>> hex(described_device("cuda", 3))
+        '0x300000002'
+    """
+    code = DEVICES.get(kind)
+    return None if code is None else code | index << 32
 
 
 @cache
@@ -165,7 +179,7 @@ def functions(kind: type) -> tuple[int, ...] | None:
 def checker() -> Callable[[int, int], int]:
     """Return `check`, compiled. It holds the GIL, as the C function needs it."""
     locked = {**OPTIONS, "nogil": False}
-    one = numba.njit(**locked)(rebound(place_of, {"ask": _calling(types.int32), "forgive": _forgive, "whole": whole, "CPU": CPU}))
+    one = numba.njit(**locked)(rebound(place_of, {"ask": _calling(types.int32), "forgive": _forgive, "whole": whole}))
     constants = {name: value for name, value in globals().items() if name.isupper() and isinstance(value, int)}
     names = {"place": one, "get": _calling(types.int64), "stack": _stack, "whole": whole, "put": put, **constants}
     kernel: Callable[[int, int], int] = compiled(check, names, (), (types.int64,) * 2, nogil=False)

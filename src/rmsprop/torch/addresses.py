@@ -42,7 +42,9 @@ class Places:
         self._steps = [entry["step"] for entry in entries]
         self._entries, self._names = list(entries), list(names)
         functions = dlpack.functions(Tensor)
-        if functions is None or not params:
+        self._device = params[0].device if params else torch.device("cpu")
+        device = dlpack.described_device(self._device.type, self._device.index or 0)
+        if functions is None or device is None or not params:
             return
         described = [(len(shape), *shape, *stride) for shape, stride in zip(self.shapes, self.strides, strict=True)]
         self._arrays = [  # in the order of the words of `dlpack.check`
@@ -58,7 +60,7 @@ class Places:
         seen = [0] * len(params)
         memory = self._memory.lows, self._memory.highs, [p.nbytes for p in params], seen
         spans = [np.array(numbers, np.int64) for numbers in memory]
-        words += [len(self._memory.lows), *map(address, spans)]
+        words += [len(self._memory.lows), *map(address, spans), device]
         self._arrays += spans
         self._told = np.array(words, np.int64)
         self._at = address(self._told)
@@ -108,7 +110,7 @@ class Places:
 
     def _fits(self, k: int, tensor: Tensor, dtype: torch.dtype) -> bool:
         """Return whether a tensor has the shape and strides of parameter k."""
-        if tensor.layout != torch.strided or tensor.device.type != "cpu" or tensor.dtype != dtype:
+        if tensor.layout != torch.strided or tensor.device != self._device or tensor.dtype != dtype:
             return False
         return tensor.shape == self.shapes[k] and same_order(tensor.shape, tensor.stride(), self.strides[k])
 

@@ -2,10 +2,7 @@
 
 import os
 from array import array
-from collections.abc import Sequence
-from itertools import chain
-from operator import is_, itemgetter
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import torch
@@ -14,76 +11,25 @@ from torch import Tensor
 from torch.autograd.graph import increment_version
 
 from rmsprop.kernels.columns import ROWS, Columns, Numbers, limit_bits
-from rmsprop.kernels.precision import REAL, largest_gradient
+from rmsprop.kernels.precision import REAL
 from rmsprop.rule import Rule, average
 from rmsprop.torch import shards
-from rmsprop.torch.addresses import CHANGED, Places
-from rmsprop.torch.memory import fitting, joined, still
-from rmsprop.torch.sparse import Rows, densified
-from rmsprop.torch.state import COMPUTED, Entry, in_parts, name, parts
+from rmsprop.torch.batch import Batch, Route, Single
+from rmsprop.torch.state import Entry, in_parts, parts
 
 Array = NDArray[Any]
 
 
-class Single(NamedTuple):
-    """A parameter that goes by itself, through dense copies."""
-
-    k: int
-    arrays: list[Tensor | None]  # p, v, m and b
-    gradient: Tensor
-    rows: Rows | None  # those that a sparse gradient has; None for all
-
-
-class Route(NamedTuple):
-    """How one step runs over a batch."""
-
-    present: list[int] | None  # which parameters the compiled pass takes; None for all
-    gradients: Sequence[Tensor | None]  # of those
-    addresses: Any  # of the gradients: an array of 64-bit integers
-    singles: list[Single]
-
-
-class Fused:
-    """Some parameters of one group and dtype with their state.
-
-    Args:
-        rule: the group's.
-        group: the group's options.
-        params: the parameters, each with complete state.
-        entries: their state.
-        loose: whether parameters have gaps in memory, or another order than their state; they go one by one, through copies.
-    """
+class Fused(Batch):
+    """Some parameters of one group and dtype with their state; arguments as for `Batch`."""
 
     on_host = True
 
     def __init__(self, rule: Rule, group: dict[str, Any], params: list[Tensor], entries: list[Entry], loose: bool) -> None:
         """Lay out the table of addresses that the compiled pass reads."""
-        self.params, self.entries, self.group, self.loose = params, entries, group, loose
-        self.mesh = shards.mesh_of(params[0])
-        self.dtype = params[0].dtype
-        computed = name(COMPUTED[self.dtype])
-        self.real = REAL.get(computed, computed)
-        apart = in_parts(self.dtype, rule)
-        self.computed = self.real if apart else computed
-        self.stored = self.real if apart else name(self.dtype)
-        self.averaged = group["ema_decay"] is not None
-        self.stochastic = group["stochastic_rounding"] and self.dtype in (torch.float16, torch.bfloat16)
-        slots = {slot.argument: slot.name for slot in rule.slots} | ({"e": "ema"} if self.averaged else {})
-        self.names = [slots[row] for row in ROWS if row in slots]
-        self.rows = [ROWS.index(row) for row in ROWS if row in slots]
-        self._fetch = itemgetter(*self.names, "step")
-        held = list(map(self._fetch, entries))
-        self.states: list[list[Tensor]] = [list(column) for column in zip(*held, strict=True)][:-1]
-        self.counts = joined(entries)
+        super().__init__(rule, group, params, entries, loose)
         self._counted, self._counts_at = self.counts.numpy(), self.counts.data_ptr()  # NumPy adds in a fifth of the time
-        self._held = list(chain.from_iterable(map(self._fetch, entries)))
-        local = self._local(params)
-        columns = [] if loose else [local, *(self._local(column) for column in self.states)]
-        self.places = Places(columns, entries, (*self.names, "step") if self.mesh is None else ())
-        table = np.zeros((len(ROWS), 0 if loose else len(params)), np.int64)
-        table[[] if loose else [0, *self.rows]] = self.places.table
-        sizes = np.array([] if loose else [p.numel() * (2 if apart else 1) for p in local], np.int64)
-        self.columns = Columns(table, sizes, numbers=2 if self.stored in REAL else 1)
+        self.columns = Columns(*self._table(2 if in_parts(self.dtype, rule) else 1), numbers=2 if self.stored in REAL else 1)
         self._some: tuple[list[int], Columns] | None = None
         self.tune(rule)
 
@@ -91,10 +37,7 @@ class Fused:
         """Take another rule of the same branches and state."""
         from rmsprop.kernels import cpu  # loads Numba
 
-        self.rule = rule
-        self.limit = largest_gradient(rule, self.real)
-        # The gradient that is squared has weight_decay·p in it.
-        self.parameter_limit = self.limit / rule.weight_decay if rule.switches["COUPLED"] else np.inf
+        super().tune(rule)
         self._scalars: tuple[Any, Numbers] | None = None
         stored = REAL.get(self.stored, self.stored)
         self._scan, self._squares, self._stored = cpu.scan_for, cpu.squares_for, stored
@@ -110,63 +53,11 @@ class Fused:
             )
         return self._kernels[scaled, averaged]
 
-    def holds(self) -> bool:
-        """Return whether the state is still the tensors that were found there, as far as `route` does not see to it."""
-        if self.mesh is None and not self.loose:
-            return True
-        if not still(self._fetch, self.entries, self._held):
-            return False
-        return self.mesh is None or self.loose or all(map(is_, self._local(self.params), self.places.columns[0]))
-
-    def route(self) -> Route | int | None:
-        """Find the gradients of a step.
-
-        Returns:
-            None if there are none; CHANGED if parameters or state are no longer where the table has them.
-
-        Raises:
-            RuntimeError: one is sparse and the group does not say what to do about it.
-            ValueError: one does not fit its parameter.
-        """
-        gradients: Sequence[Tensor | None] = [p.grad for p in self.params]
-        if self.mesh is not None:
-            gradients = self._local(gradients)
-        if not self.loose:
-            found = self.places.found(gradients)
-            if not isinstance(found, int):
-                return Route(None, gradients, found, [])
-            if found == CHANGED:
-                return CHANGED
-        present: list[int] = []
-        singles: list[Single] = []
-        taken: list[Tensor] = []
-        for k, (p, g) in enumerate(zip(self._local(self.params), gradients, strict=True)):
-            if g is None:
-                continue
-            if not g.is_sparse and self.places.holds(g):
-                g = g.clone()  # it would change under the step
-            if g.layout != torch.strided:
-                g = densified(g, p, self.group["sparse"])
-            if g.is_sparse:
-                rows = Rows(g)
-                arrays = [None if a is None else rows.of(a) for a in (p, *self._arrays(k)[:3])]
-                singles.append(Single(k, arrays, fitting(g.values(), rows.of(p)), rows))
-            elif self.loose:
-                dense = p.detach().clone(memory_format=torch.contiguous_format)
-                arrays = [dense, *(None if a is None else a.contiguous() for a in self._arrays(k))]
-                singles.append(Single(k, arrays, fitting(g, dense), None))
-            else:
-                present.append(k)
-                taken.append(fitting(g, p))
-        if not present and not singles:
-            return None
-        return Route(present, taken, array("q", [g.data_ptr() for g in taken]), singles)
-
     def squares(self, route: Route) -> float:
         """Return the sum of the squares of all gradients."""
         total = self._columns(route).squares(self._squares(self._stored), route.addresses, torch.get_num_threads())
         total += sum(float(parts(one.gradient).double().square().sum()) for one in route.singles)
-        return shards.total(total, self.mesh, self.params[0]) if self.mesh is not None else total
+        return float(shards.total(total, self.mesh, self.params[0])) if self.mesh is not None else total
 
     def beyond(self, route: Route, gain: float, *, gradients: bool = True) -> bool:
         """Return whether a gradient is not finite, or so large that its square is not; or a parameter in its weight decay.
@@ -185,7 +76,7 @@ class Fused:
         if self.parameter_limit < np.inf:
             bits = limit_bits(self.parameter_limit, self._stored)
             found = found or columns.beyond(self._scan(self._stored), columns.table[0], bits, threads)
-        return shards.anywhere(found, self.mesh) if self.mesh is not None else found
+        return bool(shards.anywhere(found, self.mesh)) if self.mesh is not None else found
 
     def advance(self, route: Route, lr: float | Tensor, gain: float, *, scaled: bool, skip: Any = None) -> None:
         """Take one step.
@@ -268,32 +159,14 @@ class Fused:
             self._some = route.present, self.columns.chosen(route.present)
         return self._some[1]
 
-    def _arrays(self, k: int) -> list[Tensor | None]:
-        """Return v, m, b and the average of parameter k, None for those that are not kept."""
-        held = dict(zip(self.rows, (self._local(column)[k] for column in self.states), strict=True))
-        return [held.get(row) for row in range(1, len(ROWS))]
-
-    def _local(self, tensors: Sequence[Any]) -> Sequence[Any]:
-        """Return the part of distributed tensors that lies in this process; others as they are."""
-        return tensors if self.mesh is None else shards.local(tensors)
-
 
 def fusible(p: Tensor, group: dict[str, Any]) -> str | None:
     """Return why a parameter cannot go through the compiled pass, or None if it can."""
-    if group["fused"] is False:
-        return "fused=False"
-    if group["differentiable"]:
-        return "differentiable=True"
+    if p.device.type != "cpu":
+        return f"it is on {p.device}"
     if os.environ.get("NUMBA_DISABLE_JIT", "0") not in ("", "0"):
         return "NUMBA_DISABLE_JIT is set"
-    local = shards.local([p])[0] if shards.mesh_of(p) is not None else p
-    if type(local) not in (Tensor, torch.nn.Parameter, torch.nn.Buffer):
-        return f"it is a {type(p).__name__}"
-    if local.is_conj() or local.is_neg():
-        return "it is conjugated or negated lazily"
-    if local.device.type != "cpu" or local.layout != torch.strided:
-        return f"it is on {p.device}" if local.device.type != "cpu" else f"its layout is {p.layout}"
-    if local.dtype == torch.float16:
+    if p.dtype == torch.float16:
         from rmsprop.kernels.elements import converts_float16  # loads Numba
 
         return None if converts_float16() else "this processor does not convert float16"

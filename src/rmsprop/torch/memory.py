@@ -29,28 +29,41 @@ def fitting(g: Tensor, p: Tensor) -> Tensor:
     return torch.empty_like(p, memory_format=torch.preserve_format).copy_(g)
 
 
-def joined(entries: Sequence[Entry]) -> Tensor:
+def joined(entries: Sequence[Entry], device: Any = "cpu") -> Tensor:
     """Return the counts of steps as one vector, of which each entry's "step" is an element; they are brought together if need be.
 
     Counting is one addition then, whatever the number of parameters. What lies together already stays, as shared memory must.
+
+    Args:
+        entries: the state of some parameters.
+        device: where the vector is to be.
     """
+    device = torch.device(device)
     steps = [entry["step"] for entry in entries]
     first = steps[0]
     if all(
         type(step) is Tensor
         and step.dtype == torch.float32
-        and step.device.type == "cpu"
+        and step.device == device
         and step.dim() == 0
         and step.untyped_storage().data_ptr() == first.untyped_storage().data_ptr()
         and step.storage_offset() == first.storage_offset() + k
         for k, step in enumerate(steps)
     ):
-        vector = torch.empty(0, device="cpu").set_(first.untyped_storage(), first.storage_offset(), (len(steps),), (1,))
+        vector = torch.empty(0, device=device).set_(first.untyped_storage(), first.storage_offset(), (len(steps),), (1,))
     else:
-        vector = torch.tensor([float(step) for step in steps], dtype=torch.float32, device="cpu")
+        vector = _gathered(steps, device)
         for entry, step in zip(entries, vector.unbind(), strict=True):
             entry["step"] = step
     return vector
+
+
+def _gathered(steps: Sequence[Any], device: torch.device) -> Tensor:
+    """Return counts of steps as a new vector on a device; those that lie on it already do not pass through the host."""
+    there = [isinstance(step, Tensor) and step.device == device for step in steps]
+    if device.type != "cpu" and all(there):
+        return torch.stack([step.reshape(()).float() for step in steps])
+    return torch.tensor([float(step) for step in steps], dtype=torch.float32, device="cpu").to(device)
 
 
 def still(fetch: Callable[[Entry], Any], entries: Sequence[Entry], held: Sequence[Tensor]) -> bool:

@@ -81,6 +81,8 @@ class RMSprop(Optimizer):
         stochastic_rounding: round 16-bit parameters up or down by chance, so that small steps are not lost. The chance depends on
             the element and the count of steps alone.
         fused: None takes the compiled pass wherever it can be had, True insists on it, False never does.
+        approximate: on a GPU, take the hardware's approximate division and root and fused multiply-adds, an ulp or two from what
+            every device gives otherwise.
 
     Raises:
         TypeError: an argument has the wrong type, or a parameter is of a dtype that cannot be optimized.
@@ -123,6 +125,7 @@ class RMSprop(Optimizer):
         ema_decay: float | None = None,
         stochastic_rounding: bool = False,
         fused: bool | None = None,
+        approximate: bool = False,
     ) -> None:
         """Check everything, then take the parameters."""
         form = weight_decay_form(decoupled_weight_decay)
@@ -137,7 +140,7 @@ class RMSprop(Optimizer):
             check_lr(lr)
         extras: dict[str, Any] = {"capturable": capturable, "foreach": foreach, "differentiable": differentiable, "sparse": sparse}
         extras |= {"on_nonfinite": on_nonfinite, "max_norm": max_norm, "ema_decay": ema_decay}
-        extras |= {"stochastic_rounding": stochastic_rounding, "fused": fused}
+        extras |= {"stochastic_rounding": stochastic_rounding, "fused": fused, "approximate": approximate}
         check_extras(extras)
         self._plan: Plan | None = None
         self._in_average = False
@@ -352,7 +355,7 @@ class RMSprop(Optimizer):
         plan = self._plan
         if plan is None or every or anew or not plan.holds(self.param_groups, self.state):
             refuse_aliases(self._named())
-            plan = self._plan = Plan(self.param_groups, self.state, every=every)
+            plan = self._plan = Plan(self.param_groups, self.state, every=every, before=plan)
         return plan
 
     def _named(self) -> Iterator[tuple[Tensor, str]]:

@@ -29,9 +29,10 @@ EXTRAS: dict[str, Any] = {
     "ema_decay": None,
     "stochastic_rounding": False,
     "fused": None,
+    "approximate": False,
 }
 CHOICES = {"sparse": ("error", "lazy", "dense"), "on_nonfinite": ("raise", "skip", "propagate")}
-_SWITCHES = ("capturable", "differentiable", "stochastic_rounding")
+_SWITCHES = ("capturable", "differentiable", "stochastic_rounding", "approximate")
 _MAYBE = ("foreach", "fused")
 # How PyTorch begins its complaints.
 _PHRASES = {"eps": "epsilon", "lr": "learning rate"}

@@ -6,11 +6,14 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
+from rmsprop.kernels.gpu.launch import interpreted
 from rmsprop.kernels.precision import check_precision
 from rmsprop.rule import Rule
 from rmsprop.torch import shards
 from rmsprop.torch.addresses import CHANGED
+from rmsprop.torch.batch import plain
 from rmsprop.torch.fused import Fused, fusible
+from rmsprop.torch.launched import Launched, launchable
 from rmsprop.torch.memory import is_loose
 from rmsprop.torch.options import EXTRAS, KEYS, check_extras, rule_of
 from rmsprop.torch.state import COMPUTED, complete, counts_on_device, name
@@ -18,6 +21,16 @@ from rmsprop.torch.tensors import Tensors
 
 _extras = itemgetter(*EXTRAS)
 _options = itemgetter(*KEYS.values(), *EXTRAS)
+
+
+def kernel_of(p: Tensor, group: dict[str, Any]) -> tuple[type[Fused | Launched] | None, str | None]:
+    """Return the kind of batch whose kernel takes a parameter, or None and why there is no such kernel."""
+    reason = plain(p, group)
+    if reason is not None:
+        return None, reason
+    kind: type[Fused | Launched] = Fused if p.device.type == "cpu" and not interpreted() else Launched
+    reason = fusible(p, group) if kind is Fused else launchable(p, group)
+    return (kind, None) if reason is None else (None, reason)
 
 
 class Section:
@@ -41,17 +54,17 @@ class Section:
                 self.dormant.append(p)
                 continue
             complete(state[p], p, self.rule, averaged=group["ema_decay"] is not None, capturable=counts_on_device(p, group))
-            reason = fusible(p, group)
+            kind, reason = kernel_of(p, group)
             if reason is not None and group["fused"]:
                 raise ValueError(f"fused=True is not possible for a parameter of shape {tuple(p.shape)}: {reason}; pass fused=None")
             spread = (p.device_mesh, tuple(p.placements)) if shards.mesh_of(p) is not None else None  # type: ignore[attr-defined]
-            way = type(p) if reason is not None else "loose" if is_loose(p, state[p]) else "dense"
-            found.setdefault((way, p.dtype, p.device, spread), []).append(p)
-        self.batches: list[Fused | Tensors] = []
-        for (way, *_), params in found.items():
+            way = type(p) if kind is None else is_loose(p, state[p])
+            found.setdefault((kind, way, p.dtype, p.device, spread), []).append(p)
+        self.batches: list[Fused | Launched | Tensors] = []
+        for (kind, way, *_), params in found.items():
             entries = [state[p] for p in params]
-            if isinstance(way, str):
-                self.batches.append(Fused(self.rule, group, params, entries, loose=way == "loose"))
+            if kind is not None:
+                self.batches.append(kind(self.rule, group, params, entries, loose=way))
             else:
                 self.batches.append(Tensors(self.rule, group, params, entries))
 
@@ -118,11 +131,13 @@ class Plan:
         groups: its param groups.
         state: its state.
         every: whether to make the state of all parameters that require gradients, before there are any.
+        before: the plan before this one: what graphs that were captured with it read is kept.
     """
 
-    def __init__(self, groups: list[dict[str, Any]], state: Any, *, every: bool = False) -> None:
+    def __init__(self, groups: list[dict[str, Any]], state: Any, *, every: bool = False, before: "Plan | None" = None) -> None:
         """Sort the parameters of all groups."""
         self.state = state
+        self.kept: list[Any] = [] if before is None else before.captured()
         self.sections = [Section(group, state, every=every) for group in groups]
         self.entries = list(state.values())
         batches = [batch for section in self.sections for batch in section.batches]
@@ -135,6 +150,11 @@ class Plan:
         if not all(map(is_, state.values(), self.entries)):
             return False
         return all(map(Section.holds, self.sections, groups))
+
+    def captured(self) -> list[Any]:
+        """Return what captured graphs read."""
+        batches = (batch for section in self.sections for batch in section.batches)
+        return [*self.kept, *(batch.kept() for batch in batches if isinstance(batch, Launched))]
 
     def plain(self) -> bool:
         """Return whether a step needs no look at all gradients together, and no device."""

@@ -20,20 +20,20 @@ def local(tensors: Sequence[Any]) -> list[Any]:
         return [None if t is None else t.to_local() for t in tensors]
 
 
-def anywhere(found: bool, mesh: Any) -> bool:
-    """Return whether something was found in any process of a mesh."""
-    return bool(_reduced(float(found), mesh, range(mesh.ndim), torch.distributed.ReduceOp.MAX))
+def anywhere(found: bool | Tensor, mesh: Any) -> Tensor:
+    """Return whether something was found in any process of a mesh, on its device."""
+    return _reduced(found, mesh, range(mesh.ndim), torch.distributed.ReduceOp.MAX) != 0
 
 
-def total(part: float, mesh: Any, p: Any) -> float:
-    """Return the sum of all parts of a parameter's mesh; dimensions along which whole copies lie count once."""
+def total(part: float | Tensor, mesh: Any, p: Any) -> Tensor:
+    """Return the sum of all parts of a parameter's mesh, on its device; dimensions along which whole copies lie count once."""
     split = [dimension for dimension, placement in enumerate(p.placements) if placement.is_shard()]
     return _reduced(part, mesh, split, torch.distributed.ReduceOp.SUM)
 
 
-def _reduced(value: float, mesh: Any, dimensions: Any, operation: Any) -> float:
+def _reduced(value: float | Tensor, mesh: Any, dimensions: Any, operation: Any) -> Tensor:
     """Return a number reduced over some dimensions of a mesh."""
-    number = torch.tensor(value, dtype=torch.float64, device=mesh.device_type)
+    number = torch.as_tensor(value, dtype=torch.float64, device=mesh.device_type)
     for dimension in dimensions:
         torch.distributed.all_reduce(number, op=operation, group=mesh.get_group(dimension))
-    return number.item()
+    return number

@@ -5,7 +5,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from rmsprop.torch.fused import Fused
+from rmsprop.torch.batch import Batch
 from rmsprop.torch.plan import Plan, Work
 from rmsprop.torch.tensors import Tensors, coefficient
 
@@ -117,7 +117,7 @@ def _is_rehearsal(work: list[Work]) -> bool:
     return not any(p.grad.count_nonzero() for one in work for p in one.batch.params if p.grad is not None)
 
 
-def _complaint(optimizer: Any, batch: Fused | Tensors, gain: Any) -> str:
+def _complaint(optimizer: Any, batch: Batch | Tensors, gain: Any) -> str:
     """Return why a gradient of a batch was refused."""
     named = {id(p): name for p, name in optimizer._named()}
     remedy = "nothing was changed; lower the learning rate or mend the loss, or pass on_nonfinite='skip'"
