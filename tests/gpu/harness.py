@@ -77,7 +77,9 @@ class Twins:
                 assert mine[name].dtype == value.dtype, name
                 if name != "step":
                     assert mine[name].device == q.device, name
-                assert same(mine[name], value), f"{name} of parameter {k} of shape {tuple(p.shape)}: {difference(mine[name], value)}"
+                assert same(mine[name], value), (
+                    f"{name} of parameter {k} of shape {tuple(p.shape)}: {difference(mine[name], value)}"
+                )
 
 
 def same(one: Tensor, other: Tensor) -> bool:

@@ -10,12 +10,12 @@ import pytest
 pytest.importorskip("torch", reason="PyTorch is not installed")
 pytest.importorskip("triton", reason="Triton is not installed; it exists for Linux only")
 
-from triton import knobs  # noqa: E402
+from triton import knobs
 
-from rmsprop.kernels import gpu  # noqa: E402
-from rmsprop.kernels.gpu.build import TILE, WARPS  # noqa: E402
-from rmsprop.rule import Rule  # noqa: E402
-from tests.cases import RULES  # noqa: E402
+from rmsprop.kernels import gpu
+from rmsprop.kernels.gpu.build import TILE, WARPS
+from rmsprop.rule import Rule
+from tests.cases import RULES
 
 BYTES = {"float16": 2, "bfloat16": 2, "float32": 4, "float64": 8, "complex64": 4, "complex128": 8}  # of a real number in memory
 COMPUTED = {"float16": "float32", "bfloat16": "float32"}
