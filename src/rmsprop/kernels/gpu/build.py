@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from rmsprop.kernels.gpu import elements, launch
+from rmsprop.kernels.gpu import elements, launch, primitives
 from rmsprop.kernels.gpu import prepare as preparing
 from rmsprop.kernels.gpu import reduce as reducing
 from rmsprop.kernels.gpu import sweep as sweeping
@@ -61,18 +61,18 @@ def _sweep_for(variant: Variant, tile: int, interpreted: bool) -> Kernel:
             function = getattr(elements, f"{name}_joint" if joint and stream == "v" else name)
             names[f"{name}_{stream}"] = _jit(function, own, stream)
     exact = real == "float32" and not variant.approximate
-    primitives = {
-        "sqrt": _jit(sweeping.sqrt if exact else sweeping.wide_sqrt, names),
-        "divide": _jit(sweeping.divide if exact else sweeping.wide_divide, names),
-        "flush": _jit(sweeping.flush, names),
+    called = {
+        "sqrt": _jit(primitives.sqrt if exact else primitives.wide_sqrt, names),
+        "divide": _jit(primitives.divide if exact else primitives.wide_divide, names),
+        "flush": _jit(primitives.flush, names),
         "square": _jit(square, names),
     }
     if joint:
-        parts = {"real": _jit(sweeping.real, names), "imag": _jit(sweeping.imag, names)}
+        parts = {"real": _jit(primitives.real, names), "imag": _jit(primitives.imag, names)}
         modulus = _jit(spelled(modulus_square, {"real": "real", "imag": "imag"}), parts)
-        primitives["square"] = _jit(sweeping.joint_square, {**names, "modulus_square": modulus})
+        called["square"] = _jit(primitives.joint_square, {**names, "modulus_square": modulus})
     divided = spelled(update, {ast.Div: "divide"})
-    names["update"] = bind(rule, **primitives, function=divided, compile=_compile, wrap=tl.constexpr, tl=tl)
+    names["update"] = bind(rule, **called, function=divided, compile=_compile, wrap=tl.constexpr, tl=tl)
     names["blend"] = _jit(average, names)
     if variant.stochastic:
         names |= {"seeded": _jit(seeded, names), "noise": _jit(noise, names), "scatter": _scatter(names, variant.stored)}
@@ -97,8 +97,8 @@ def _moving(tl: Any, stored: str, real: str) -> dict[str, Any]:
 def _scatter(names: dict[str, Any], stored: str) -> Any:
     """Return `scatter` for a 16-bit type."""
     _, tl = launch.modules()
-    own = {name: _jit(getattr(sweeping, name), names) for name in ("bits", "number", "wide")}
-    own |= {"where": tl.where, "floor": tl.floor, "abs": tl.abs, "FLOAT16": tl.constexpr(stored == "float16")}
+    own = {name: _jit(getattr(primitives, name), names) for name in ("bits", "number", "wide", "where", "floor")}
+    own |= {"abs": _jit(primitives.absolute, names), "FLOAT16": tl.constexpr(stored == "float16")}
     return _jit(scatter, own)
 
 
@@ -122,13 +122,14 @@ def prepare_for(rule: Rule, told: Told) -> Kernel:
 def _prepare_for(by_lr: tuple[bool, ...], bias_correction: bool, told: Told, interpreted: bool) -> Kernel:
     _, tl = launch.modules()
     real = REAL.get(told.computed, told.computed)
-    names: dict[str, Any] = {"tl": tl, "WIDTH": tl.constexpr(WIDTH), "REAL": tl.constexpr(_type(real)), "where": tl.where}
+    names: dict[str, Any] = {"tl": tl, "WIDTH": tl.constexpr(WIDTH), "REAL": tl.constexpr(_type(real))}
     names |= {name: tl.constexpr(getattr(sweeping, name)) for name in _LAYOUT}
     switches = {"BIAS_CORRECTION": bias_correction, "SKIPPABLE": told.skippable}
     switches |= {"LR_ON_DEVICE": told.lr is not None, "GAIN_ON_DEVICE": told.gain is not None}
     switches |= {f"{name}_BY_LR": on for name, on in zip(("INNER", "OUTER", "DECAY"), by_lr, strict=True)}
     names |= {name: tl.constexpr(on) for name, on in switches.items()}
     power = _jit(preparing.integer_power, names)
+    names["where"] = _jit(primitives.where, names)
     names["biases"] = _jit(spelled(biases, {ast.Pow: "power"}), {**names, "power": power})
     signature = {"table": "*i64", "numbers": f"*{_SHORT[real]}", "counts": "*fp32"}
     signature |= {"lr": f"*{_SHORT[told.lr or 'float64']}", "scale": f"*{_SHORT[told.gain or 'float64']}", "skip": "*i8"}
@@ -195,7 +196,7 @@ def _jit(function: Any, names: dict[str, Any], label: str = "") -> Any:
 def _compile(copy: Any) -> Any:
     """Hand a function to Triton."""
     triton, tl = launch.modules()
-    copy.__globals__["Any"] = tl.constexpr(None)  # annotations are looked up, and ignored
+    copy.__globals__.update(tl=tl, Any=tl.constexpr(None))  # annotations are looked up, and ignored
     return triton.jit(copy)
 
 

@@ -9,12 +9,22 @@ from typing import Any
 
 
 class _Spelling(ast.NodeTransformer):
-    """Writes each operator and each attribute that has a name as a call."""
+    """Writes each operator and each attribute that has a name as a call, and leaves annotations out: Triton would look them up."""
 
     def __init__(self, names: Mapping[Any, str]) -> None:
         self.names = names
 
-    def visit_BinOp(self, node: ast.BinOp) -> ast.AST:  # noqa: N802  # the name is ast's
+    def visit_FunctionDef(self, node: ast.FunctionDef) -> ast.AST:
+        """Drop what the function says that it returns."""
+        node.returns = None
+        return self.generic_visit(node)
+
+    def visit_arg(self, node: ast.arg) -> ast.AST:
+        """Drop what an argument is said to be."""
+        node.annotation = None
+        return node
+
+    def visit_BinOp(self, node: ast.BinOp) -> ast.AST:
         """Rewrite the operands, then the operation."""
         self.generic_visit(node)
         called = self.names.get(type(node.op))
@@ -22,7 +32,7 @@ class _Spelling(ast.NodeTransformer):
             return node
         return ast.Call(ast.Name(called, ast.Load()), [node.left, node.right], [])
 
-    def visit_Attribute(self, node: ast.Attribute) -> ast.AST:  # noqa: N802  # the name is ast's
+    def visit_Attribute(self, node: ast.Attribute) -> ast.AST:
         """Rewrite what has the attribute, then the attribute."""
         self.generic_visit(node)
         called = self.names.get(node.attr)
@@ -33,7 +43,7 @@ def spelled(function: Any, names: Mapping[Any, str]) -> Any:
     """Return the same function with some operators and attributes as calls: a / b as divide(a, b), z.real as real(z).
 
     Triton compiles a function's source. Its `/` on float32 is an approximation, and it has neither powers nor complex numbers. The
-    source of what is returned is that of the function but for the calls, and is kept where Python looks for sources.
+    source of what is returned is that of the function but for the calls and annotations, and is kept where Python looks for sources.
 
     Args:
         function: a plain function.
