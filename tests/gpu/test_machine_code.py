@@ -4,6 +4,7 @@ import re
 import subprocess
 from collections import Counter
 from functools import cache
+from typing import Any
 
 import pytest
 
@@ -24,27 +25,40 @@ BRANCHES = {rule.branches: name for name, rule in reversed(RULES.items())}  # on
 PLAIN, EVERYTHING = RULES["pytorch"], RULES["everything"]
 STATEFUL = {"scaled": True, "averaged": True, "on_device": True}
 
-# Every branch of the rule in the two types that matter most, each for one of the capabilities; then types and switches for both.
-KERNELS = [
-    pytest.param(rule, stored, capability, {}, id=f"{name}, {stored}, sm_{capability}")
-    for rule, name in BRANCHES.items()
-    for stored, capability in (("float32", 90), ("bfloat16", 80))
+# The types and switches that matter most; then every branch of the rule, and the others, which take minutes to compile.
+FIRST = [
+    (PLAIN, "float32", 80, {}),
+    (PLAIN, "float32", 90, {}),
+    (PLAIN, "bfloat16", 80, {}),
+    (PLAIN, "bfloat16", 90, {}),
+    (RULES["centered, momentum"], "float32", 90, {}),
+    (RULES["modulus, everything"], "complex64", 90, {}),
+    (EVERYTHING, "bfloat16", 90, {**STATEFUL, "stochastic": True}),
 ]
-KERNELS += [
-    pytest.param(rule, stored, capability, switches, id=f"{rule.name}, {stored}, {'+'.join(switches)}, sm_{capability}")
+OTHERS = [(rule, stored, capability, {}) for rule in BRANCHES for stored, capability in (("float32", 90), ("bfloat16", 80))]
+OTHERS += [
+    (rule, stored, capability, switches)
     for capability in (80, 90)
     for rule, stored, switches in [
         (PLAIN, "float16", {}),
         (PLAIN, "float64", {}),
+        (PLAIN, "complex64", {}),
         (EVERYTHING, "float32", STATEFUL),
         (EVERYTHING, "float64", STATEFUL),
-        (EVERYTHING, "bfloat16", {**STATEFUL, "stochastic": True}),
         (EVERYTHING, "float16", {**STATEFUL, "stochastic": True}),
-        (PLAIN, "complex64", {}),
-        (RULES["modulus, everything"], "complex64", STATEFUL),
-        (RULES["modulus, everything"], "complex128", {}),
+        (RULES["modulus, everything"], "complex128", STATEFUL),
     ]
 ]
+
+
+def named(rule: Rule, stored: str, capability: int, switches: dict[str, bool], **marks: Any) -> Any:
+    """Return a kernel as a parameter of a test."""
+    return pytest.param(
+        rule, stored, capability, switches, id=", ".join([BRANCHES[rule.branches], stored, *switches, f"sm_{capability}"]), **marks
+    )
+
+
+KERNELS = [named(*each) for each in FIRST] + [named(*each, marks=pytest.mark.slow) for each in OTHERS]
 each_kernel = pytest.mark.parametrize(("rule", "stored", "capability", "switches"), KERNELS)
 
 
