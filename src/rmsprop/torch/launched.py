@@ -35,12 +35,14 @@ class Launched(Batch):
         super().__init__(rule, group, params, entries, loose)
         self.device = self._local(params)[0].device
         self.number = self.device.index or 0
+        self._argument = launch.argument()
         self.capturable = counts_on_device(params[0], group)
         # A complex element is two real numbers here, for the modulus, too.
         self.numbers = 2 if self.dtype.is_complex else 1
         self.memory = self.dtype.to_real()
         self.decided = False
         self._tables: dict[tuple[int, ...] | None, Table] = {}
+        self._last: tuple[Route, Tensor] | None = None
         if any(entry["step"].device.type != "cpu" for entry in entries) or self.capturable:
             self._decide()
         else:
@@ -132,10 +134,9 @@ class Launched(Batch):
             lr, gain, skip = self._there(lr), self._there(gain), None if skip is None else skip.to(self.device)
             if route.present is None or route.present:
                 table = self._table_of(route.present)
-                gradients = table.point(route.addresses, route.gradients, capturable=self.capturable)
                 if table.captured and isinstance(lr, Tensor):
                     table.captured.append(lr)
-                self._launch(table, gradients, lr, gain, skip, count, scaled=scaled, averaged=self.averaged)
+                self._launch(table, self._pointed(table, route), lr, gain, skip, count, scaled=scaled, averaged=self.averaged)
             for one in route.singles:
                 self._single(one, lr, gain, skip, count, scaled)
         if not self.decided:
@@ -155,7 +156,7 @@ class Launched(Batch):
         averaged: bool,
     ) -> None:
         """Update the tensors of a table."""
-        arguments = [launch.argument(t) for t in (table.words, gradients, table.tiles, table.numbers, self.counts)]
+        arguments = [self._argument(t) for t in (table.words, gradients, table.tiles, table.numbers, self.counts)]
         if self.decided:
             self._prepare(table, lr, gain, skip)
         scalars = self._numbers(lr, gain, count + 1)
@@ -176,12 +177,12 @@ class Launched(Batch):
         self._preparing[told](
             self.number,
             -(table.tensors // -build.WIDTH),
-            launch.argument(table.words),
-            launch.argument(table.numbers),
-            launch.argument(self.counts),
-            launch.argument(table.numbers if lr_there is None else lr_there),
-            launch.argument(table.numbers if gain_there is None else gain_there),
-            launch.argument(table.numbers if skip is None else skip.view(torch.uint8)),
+            self._argument(table.words),
+            self._argument(table.numbers),
+            self._argument(self.counts),
+            self._argument(table.numbers if lr_there is None else lr_there),
+            self._argument(table.numbers if gain_there is None else gain_there),
+            self._argument(table.numbers if skip is None else skip.view(torch.uint8)),
             table.tensors,
             scalars.inner,
             scalars.outer,
@@ -212,12 +213,18 @@ class Launched(Batch):
             return torch.zeros(0, dtype=torch.float64, device=self.device)
         with self._current():
             table = self._table_of(route.present)
-            looked = table.words[row] if row is not None else table.point(route.addresses, route.gradients, capturable=False)
+            looked = self._pointed(table, route) if row is None else table.words[row]
             results = table.room() if row is None else torch.zeros_like(table.room())
             kernel = build.reduce_for(name(self.memory), squares=squares)
-            arguments = [launch.argument(t) for t in (table.words, looked, table.tiles, results)]
+            arguments = [self._argument(t) for t in (table.words, looked, table.tiles, results)]
             kernel(self.number, table.programs, *arguments, table.tensors)
         return results
+
+    def _pointed(self, table: Table, route: Route) -> Tensor:
+        """Return the addresses of a step's gradients on the device, the same for all launches of the step."""
+        if self._last is None or self._last[0] is not route:
+            self._last = route, table.point(route.addresses, route.gradients, capturable=self.capturable)
+        return self._last[1]
 
     def _table_of(self, present: list[int] | None) -> Table:
         """Return the table of the parameters that have gradients, None for all."""

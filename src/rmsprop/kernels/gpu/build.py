@@ -54,12 +54,16 @@ def _sweep_for(variant: Variant, tile: int, interpreted: bool) -> Kernel:
 
     for stream in "pgvmbe":
         stored = REAL.get(variant.stored, variant.stored) if stream in "pg" else real
-        own = {**names, **_moving(tl, stored, real)}
+        own = {**names, **_moving(stored, real, tile)}
         if stream == "p":
             names["held"] = _jit(sweeping.memory, own)
         for name in ("load", "store"):
-            function = getattr(elements, f"{name}_joint" if joint and stream == "v" else name)
-            names[f"{name}_{stream}"] = _jit(function, own, stream)
+            if joint and stream == "v":
+                half = {**names, **_moving(stored, real, tile // 2)}
+                own[f"{name}_half"] = _jit(getattr(elements, name), half, "half")
+                names[f"{name}_v"] = _jit(getattr(elements, f"{name}_joint"), own)
+            else:
+                names[f"{name}_{stream}"] = _jit(getattr(elements, name), own, stream)
     exact = real == "float32" and not variant.approximate
     called = {
         "sqrt": _jit(primitives.sqrt if exact else primitives.wide_sqrt, names),
@@ -83,15 +87,18 @@ def _sweep_for(variant: Variant, tile: int, interpreted: bool) -> Kernel:
     return Kernel(_jit(sweeping.sweep, names), signature, WARPS, fused=variant.approximate)
 
 
-def _moving(tl: Any, stored: str, real: str) -> dict[str, Any]:
-    """Return what `elements` needs for numbers of one type in memory and another in the arithmetic."""
+def _moving(stored: str, real: str, tile: int) -> dict[str, Any]:
+    """Return what `elements` needs for tiles of numbers of one type in memory and another in the arithmetic."""
+    _, tl = launch.modules()
     if stored == "bfloat16":
         convert = {"widen": elements.widened_bfloat16, "narrow": elements.nearest_bfloat16}
     else:
         convert = {"widen": elements.converted, "narrow": elements.stored}
-    names = {"tl": tl, "COMPUTED": tl.constexpr(_type(real)), "STORED": tl.constexpr(_type(stored))}
+    names = {"COMPUTED": tl.constexpr(_type(real)), "STORED": tl.constexpr(_type(stored))}
     memory = tl.uint16 if stored == "bfloat16" else _type(stored)  # as the bits that it is
-    return {"POINTER": tl.constexpr(tl.pointer_type(memory))} | {k: _jit(f, names, stored) for k, f in convert.items()}
+    found = {"TILE": tl.constexpr(tile), "POINTER": tl.constexpr(tl.pointer_type(memory))}
+    found["aligned"] = _jit(elements.aligned, found, stored)
+    return found | {name: _jit(function, names, stored) for name, function in convert.items()}
 
 
 def _scatter(names: dict[str, Any], stored: str) -> Any:
@@ -152,7 +159,7 @@ def _reduce_for(stored: str, squares: bool, tile: int, interpreted: bool) -> Ker
     _, tl = launch.modules()
     real = stored if stored == "float64" else "float32"
     names: dict[str, Any] = {"tl": tl, "TILE": tl.constexpr(tile), "SIZE": tl.constexpr(sweeping.SIZE)}
-    names["load"] = _jit(elements.load, {**names, **_moving(tl, stored, real)})
+    names["load"] = _jit(elements.load, {**names, **_moving(stored, real, tile)})
     names["combine"] = _jit(reducing.add if squares else reducing.greater, names)
     names["part"] = _jit(reducing.sum_of_squares if squares else reducing.largest, names)
     signature = {"table": "*i64", "arrays": "*i64", "tiles": "*i32", "results": "*fp64", "tensors": "i64"}

@@ -1,6 +1,6 @@
 """Loads and stores of a tile of one tensor, converted between the type in memory and the arithmetic's.
 
-A tile that is full, of a tensor at an address that 16 divides, is moved 16 bytes at a time; others element by element, under a mask.
+A full tile of a tensor at an address that 16 divides is moved 16 bytes at a time; others element by element, under a mask.
 """
 
 from typing import Any
@@ -9,6 +9,8 @@ from typing import Any
 tl: Any = None  # triton.language
 widen: Any = None
 narrow: Any = None
+load_half: Any = None  # `load` and `store` of half a tile
+store_half: Any = None
 TILE = 0  # elements
 POINTER: Any = None  # Triton's type of a pointer to what memory holds
 STORED: Any = None  # the type in memory
@@ -25,41 +27,33 @@ def load(at: Any, first: Any, size: Any, full: Any) -> Any:
         full: whether the tile is full and the address divisible by 16; a constant.
     """
     i = first + tl.arange(0, TILE)
-    if full:
-        x = tl.load(tl.multiple_of(at.to(POINTER), 16) + i)
-    else:
-        x = tl.load(at.to(POINTER) + i, i < size, 0)
-    return widen(x)
+    return widen(tl.load(aligned(at) + i) if full else tl.load(at.to(POINTER) + i, i < size, 0))
 
 
 def store(at: Any, first: Any, size: Any, full: Any, x: Any) -> None:
     """Put a tile's elements; arguments as for `load`."""
     i = first + tl.arange(0, TILE)
     if full:
-        tl.store(tl.multiple_of(at.to(POINTER), 16) + i, narrow(x))
+        tl.store(aligned(at) + i, narrow(x))
     else:
         tl.store(at.to(POINTER) + i, narrow(x), i < size)
 
 
+def aligned(at: Any) -> Any:
+    """Return an address that 16 divides as a pointer that is known for it."""
+    return tl.multiple_of(at.to(POINTER), 16)
+
+
 def load_joint(at: Any, first: Any, size: Any, full: Any) -> Any:
-    """Return elements of which each belongs to two neighbours, the parts of a complex number; arguments as for `load`, of the parts."""
-    i = first // 2 + tl.arange(0, TILE // 2)
-    if full:
-        x = tl.load(tl.multiple_of(at.to(POINTER), 16) + i)
-    else:
-        x = tl.load(at.to(POINTER) + i, i < size // 2, 0)
-    x = widen(x)
+    """Return elements of which each belongs to two neighbours, the parts of a complex number; arguments count the parts."""
+    x = load_half(at, first // 2, size // 2, full)
     return tl.reshape(tl.join(x, x), [TILE])
 
 
 def store_joint(at: Any, first: Any, size: Any, full: Any, x: Any) -> None:
     """Put elements of which each belongs to two neighbours; arguments as for `load_joint`."""
-    i = first // 2 + tl.arange(0, TILE // 2)
     x, _ = tl.split(tl.reshape(x, [TILE // 2, 2]))
-    if full:
-        tl.store(tl.multiple_of(at.to(POINTER), 16) + i, narrow(x))
-    else:
-        tl.store(at.to(POINTER) + i, narrow(x), i < size // 2)
+    store_half(at, first // 2, size // 2, full, x)
 
 
 def converted(x: Any) -> Any:

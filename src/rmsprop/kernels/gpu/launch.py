@@ -1,7 +1,7 @@
 """Triton itself: whether it is there, what it compiles, and how that is launched with little of the host's time."""
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import cache
 from types import ModuleType
 from typing import Any
@@ -68,6 +68,7 @@ class Kernel:
         """Compile nothing yet."""
         self.function, self.signature = function, dict(signature)
         self.options = {"num_warps": warps, "enable_fp_fusion": fused}
+        self.interpreted = interpreted()
         self._compiled: dict[int, Any] = {}
 
     def compiled(self, target: Any = None) -> Any:
@@ -96,11 +97,11 @@ class Kernel:
         Args:
             device: number of the current device.
             programs: how many programs to run.
-            arguments: numbers, and tensors as `argument` has them.
+            arguments: numbers, and tensors as `argument` returns them.
         """
         if programs == 0:
             return
-        if interpreted():
+        if self.interpreted:
             with np.errstate(all="ignore"):  # a GPU has no such warnings
                 self.function[(programs,)](*arguments)
         else:
@@ -108,6 +109,6 @@ class Kernel:
             self.ready(device)[(programs, 1, 1)](*arguments)
 
 
-def argument(tensor: Any) -> Any:
-    """Return a tensor as a kernel takes it: its address, or for the interpreter itself."""
-    return tensor if interpreted() else tensor.data_ptr()
+def argument() -> Callable[[Any], Any]:
+    """Return what turns a tensor into an argument of kernels: into its address, or for the interpreter into itself."""
+    return (lambda tensor: tensor) if interpreted() else (lambda tensor: tensor.data_ptr())

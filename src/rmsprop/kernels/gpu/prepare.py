@@ -32,8 +32,8 @@ def prepare(
 
     Args:
         table: as for `sweep`.
-        numbers: (COMMON + 3·tensors,) in the arithmetic's type, written: inner, outer, weight_decay, gain, whether to skip the step;
-            correction, unbias and carried of each tensor.
+        numbers: (COMMON + 3·tensors,) in the arithmetic's type, written: inner, outer, weight_decay, gain, whether to skip the
+            step; correction, unbias and carried of each tensor.
         counts: float32: steps that each tensor of the batch has taken; incremented, unless the step is skipped.
         lr: of one element: the learning rate (LR_ON_DEVICE).
         scale: of one element: what the gradients are multiplied by (GAIN_ON_DEVICE).

@@ -43,7 +43,7 @@ def spelled(function: Any, names: Mapping[Any, str]) -> Any:
     """Return the same function with some operators and attributes as calls: a / b as divide(a, b), z.real as real(z).
 
     Triton compiles a function's source. Its `/` on float32 is an approximation, and it has neither powers nor complex numbers. The
-    source of what is returned is that of the function but for the calls and annotations, and is kept where Python looks for sources.
+    source of what is returned is that of the function but for the calls and the annotations, kept where Python looks for sources.
 
     Args:
         function: a plain function.
