@@ -32,6 +32,14 @@ def moved(tensor: Tensor, device: torch.device) -> Tensor:
     return copy.copy_(tensor.detach())
 
 
+def on_device(rate: float, device: torch.device, dtype: torch.dtype = torch.float32) -> Tensor:
+    """Return a learning rate that the host does not read.
+
+    One on a CPU is read at once, unless autograd is to see it: that stands for a device here.
+    """
+    return torch.tensor(rate, dtype=dtype, device=device, requires_grad=device.type == "cpu")
+
+
 class Twins:
     """Equal parameters on a device, stepped by the fused pass there, and on the CPU, stepped by its own: the bits must be the same.
 

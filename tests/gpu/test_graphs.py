@@ -5,7 +5,7 @@ import pytest
 torch = pytest.importorskip("torch", reason="PyTorch is not installed")
 
 from tests.gpu.graphs import capturable, captured, warmed_up, without_waiting  # noqa: E402
-from tests.gpu.harness import Twins, compiled_pass, moved, same  # noqa: E402
+from tests.gpu.harness import Twins, compiled_pass, moved, on_device, same  # noqa: E402
 from tests.torch.harness import gradients  # noqa: E402
 
 SHAPES = [(3, 5), (0,), (), (17,)]
@@ -96,13 +96,13 @@ def test_a_replay_reads_the_gradients_it_was_captured_with(device, options):
 
 def test_a_learning_rate_on_the_device_is_read_at_each_replay(device):
     with capturable(device):
-        lr = torch.tensor(0.01, device=device)
+        lr = on_device(0.01, device)
         twins = Twins(device, SHAPES, capturable=True, momentum=0.9)
         twins.ours.param_groups[0]["lr"] = lr
         grads = gradients(twins.host, 5)
         for t, each in enumerate(grads):
             rate = 0.01 / (t + 1)
-            lr.fill_(rate)
+            lr.detach().fill_(rate)
             twins.theirs.param_groups[0]["lr"] = lr.item()
             fill(twins, each)
             if t == 2:
@@ -152,7 +152,7 @@ def test_a_capture_without_a_step_before_it_says_what_to_do(device):
 def test_a_step_waits_for_no_device(device, options, lr_there):
     twins = Twins(device, SHAPES, **options)
     if lr_there:
-        twins.ours.param_groups[0]["lr"] = torch.tensor(0.01, device=device)
+        twins.ours.param_groups[0]["lr"] = on_device(0.01, device)
     grads = gradients(twins.host, 4)
     for each in grads[:2]:
         fill(twins, each)

@@ -9,7 +9,8 @@ torch = pytest.importorskip("torch", reason="PyTorch is not installed")
 
 from rmsprop.kernels.gpu import build, launch  # noqa: E402
 from rmsprop.torch import RMSprop, launched  # noqa: E402
-from tests.gpu.harness import Twins, compiled_pass, moved, same  # noqa: E402
+from tests.gpu.conftest import interpreter  # noqa: E402
+from tests.gpu.harness import Twins, compiled_pass, moved, on_device, same  # noqa: E402
 from tests.tolerances import RELATIVE, TOLERANCES  # noqa: E402
 from tests.torch.harness import OPTIONS, Race, gradients, parameters  # noqa: E402
 
@@ -26,11 +27,11 @@ class TestLearningRates:
     def test_another_number_or_value_compiles_nothing(self, device):
         twins = Twins(device, SMALL, momentum=0.9)
         grads = gradients(twins.host, 6)
-        rates = [0.01, 0.02, 0.03, *(torch.tensor(rate, device=device) for rate in (0.01, 0.02, 0.03))]
+        rates = [0.01, 0.02, 0.03, *(on_device(rate, device) for rate in (0.01, 0.02, 0.03))]
         made = []
         for rate, each in zip(rates, grads, strict=True):
             twins.ours.param_groups[0]["lr"] = rate
-            twins.theirs.param_groups[0]["lr"] = float(rate)
+            twins.theirs.param_groups[0]["lr"] = rate if isinstance(rate, float) else rate.item()
             twins.step(each)
             for q, p in zip(twins.far, twins.host, strict=True):
                 assert same(q, p)
@@ -42,7 +43,7 @@ class TestLearningRates:
     @pytest.mark.parametrize("kind", [torch.float32, torch.float64, torch.bfloat16])
     def test_a_tensor_of_any_dtype_will_do(self, device, dtype, kind):
         twins = Twins(device, [(7,)], dtype)
-        rate = torch.tensor(0.0123, dtype=kind, device=device)
+        rate = on_device(0.0123, device, kind)
         twins.ours.param_groups[0]["lr"], twins.theirs.param_groups[0]["lr"] = rate, rate.item()
         for each in gradients(twins.host, 2):
             twins.step(each)
@@ -178,17 +179,15 @@ class TestScaler:
 
 class TestStates:
     @pytest.mark.parametrize("name", OPTIONS)
-    def test_it_goes_the_way_of_torch(self, device, name):
+    def test_it_goes_the_way_of_torch(self, monkeypatch, name):
+        # Distances in ulp are taken on the CPU; the bits on a GPU are those of the compiled pass, which is held to the same.
+        interpreter(monkeypatch)
         ours = [torch.nn.Parameter(p.detach().clone()) for p in parameters(SMALL)]
         theirs = [torch.nn.Parameter(p.detach().clone()) for p in ours]
         race = Race(
             RMSprop(ours, lr=0.01, fused=True, **OPTIONS[name]),
             torch.optim.RMSprop(theirs, lr=0.01, foreach=False, **OPTIONS[name]),
         )
-        if device.type != "cpu":
-            pytest.skip(
-                "the distance in ulp is taken on the CPU; the bits there are those of the compiled pass, which is held to it"
-            )
         for each in gradients(ours, 4):
             race.step(each)
         allowed = TOLERANCES["torch's inputs float32"]
