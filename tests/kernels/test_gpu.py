@@ -96,3 +96,20 @@ def test_nothing_outside_of_a_tensor_is_written(monkeypatch, offset, size):
     np.testing.assert_allclose(p.detach().numpy(), 6.8, rtol=1e-6)
     assert (wide[:offset] == 7).all()
     assert (wide[offset + size :] == 7).all()
+
+
+def test_offsets_beyond_32_bits(monkeypatch):
+    torch = pytest.importorskip("torch", reason="Triton's interpreter takes PyTorch's tensors, and PyTorch is not installed")
+    monkeypatch.setenv("TRITON_INTERPRET", "1")
+    monkeypatch.setenv("RMSPROP_INTERPRET", "1")
+    monkeypatch.setattr(build, "TILE", 32)
+    rule, far = Rule(decay=0.75), 2**33  # elements; only those of the last tile are there
+    p, g, v = (torch.full((20,), value) for value in (7.0, 1.0, 0.0))
+    at_p, at_g, at_v = (t.data_ptr() - 4 * far for t in (p, g, v))
+    table = torch.tensor([[at_p], [at_v], [0], [0], [0], [far + 20], [0]])
+    tiles = torch.tensor([[0, far // 32]], dtype=torch.int32)
+    scalars = np.array((*rule.scalars(0.1, 1), 1.0, 0.0, 1.0), np.float32).tolist()
+    kernel = build.sweep_for(build.Variant(rule, "float32", "float32"))
+    kernel(0, 1, table, torch.tensor([at_g]), tiles, torch.zeros(1), torch.zeros(1), 1, 0, *scalars)
+    np.testing.assert_allclose(p.numpy(), 6.8, rtol=1e-6)
+    np.testing.assert_array_equal(v.numpy(), 0.25)

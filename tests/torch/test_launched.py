@@ -231,7 +231,8 @@ def recording(monkeypatch):
 
     def record(optimizer) -> None:
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(uploads, "capturing", lambda device: True)
+            for module in (uploads, launched):
+                patch.setattr(module, "capturing", lambda device: True)
             optimizer.step()
 
     return record
@@ -274,6 +275,14 @@ def test_a_capture_without_a_step_before_it_is_refused(interpreted, recording):
         recording(optimizer)
     for p, q in zip(params, before, strict=True):
         torch.testing.assert_close(p.detach(), q, rtol=0, atol=0)
+
+
+def test_a_capture_of_copies_is_refused(interpreted, recording):
+    p = Parameter(torch.ones(4, 6)[:, ::2])
+    optimizer = RMSprop([p], capturable=True)
+    feed(optimizer, [p], [torch.ones(4, 3)])
+    with pytest.raises(RuntimeError, match=r"shape \(4, 3\) that has gaps in memory"):
+        recording(optimizer)
 
 
 @pytest.mark.parametrize("version", [None, "2.1.0"])

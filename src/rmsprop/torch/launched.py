@@ -16,7 +16,7 @@ from rmsprop.rule import Rule, average
 from rmsprop.torch import shards
 from rmsprop.torch.batch import Batch, Route, Single
 from rmsprop.torch.state import Entry, counts_on_device, name, parts
-from rmsprop.torch.uploads import Table
+from rmsprop.torch.uploads import Table, capturing
 
 # Devices that Triton compiles for.
 DEVICES = ("cuda", "xpu")
@@ -194,6 +194,11 @@ class Launched(Batch):
     def _single(self, one: Single, lr: float | Tensor, gain: float | Tensor, skip: Tensor | None, count: int, scaled: bool) -> None:
         """Step one parameter through dense copies, and write them back."""
         p, entry = self._local(self.params)[one.k], self.entries[one.k]
+        if capturing(self.device):
+            raise RuntimeError(
+                f"a CUDA graph cannot capture step() for a parameter of shape {tuple(p.shape)} that has gaps in memory or a sparse "
+                "gradient; make it contiguous, or pass fused=False"
+            )
         arrays = (*one.arrays, *[None] * (len(ROWS) - len(one.arrays)))
         addresses = np.array([[0 if a is None else a.data_ptr()] for a in arrays], np.int64)
         table = Table(addresses, np.array([one.gradient.numel() * self.numbers]), [one.k], self._real(), self.device)

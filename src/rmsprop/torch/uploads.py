@@ -67,6 +67,7 @@ class Table:
         self.results: Tensor | None = None  # of reductions, one for each tile
         self.gradients = torch.zeros(self.tensors, dtype=torch.int64, device=device)
         self._told: array[int] | None = None  # the addresses that lie there
+        self._stream = torch.cuda.current_stream(device) if device.type == "cuda" else None
         self._spare: tuple[Tensor, Tensor] | None = None
         self.captured: list[Any] = []
 
@@ -81,6 +82,7 @@ class Table:
             gradients: those.
             capturable: whether graphs may be captured.
         """
+        self._attend()
         if capturable and capturing(self.device):
             if self._spare is None:
                 raise RuntimeError(UNPREPARED)
@@ -95,6 +97,14 @@ class Table:
             self.gradients.copy_(staged(np.frombuffer(addresses, np.int64), self.device), non_blocking=True)
             self._told = addresses
         return self.gradients
+
+    def _attend(self) -> None:
+        """Keep the memory until the stream that is the current one now is done with it: it may be another one than before."""
+        if self._stream is not None and torch.cuda.current_stream(self.device) != self._stream:
+            self._stream = torch.cuda.current_stream(self.device)
+            for tensor in (self.words, self.tiles, self.numbers, self.gradients, self.results):
+                if tensor is not None:
+                    tensor.record_stream(self._stream)
 
     def room(self) -> Tensor:
         """Return room for a number of each tile."""

@@ -38,7 +38,7 @@ def broken(kind: str) -> str | None:
     from rmsprop.kernels.gpu import build
 
     try:
-        build.reduce_for("float32", squares=False).ready(0)
+        build.reduce_for("float32", squares=False).compiled()
     except Exception as error:
         found = " ".join(str(error).split())[:200]
         return f"Triton cannot compile for this {kind} device ({type(error).__name__}: {found}); install a version for it"
