@@ -27,6 +27,7 @@ def test_it_is_taken_without_being_asked_for(gpu, monkeypatch):
     assert taken == [None]
 
 
+@pytest.mark.filterwarnings("ignore")  # of the profiler, about what it cannot see of other kinds
 def test_many_tensors_are_one_launch(gpu):
     params = [torch.nn.Parameter(torch.zeros(k % 50, device=gpu)) for k in range(2_000)]
     for p in params:
