@@ -26,7 +26,7 @@ class Layout(NamedTuple):
 
 _PLAIN = {"decay": "alpha", **{axis: axis for axis in ("eps", "momentum", "centered", "weight_decay")}}
 # How a step is computed, which changes no meaning: a target keeps its own.
-MACHINE = ("capturable", "foreach", "differentiable", "fused")
+MACHINE = ("capturable", "foreach", "differentiable", "fused", "approximate")
 # What a step does besides the rule, with the value at which it does nothing.
 _BESIDES: dict[str, Any] = {
     "sparse": "error",
@@ -42,7 +42,7 @@ LAYOUTS = {
     "rmsprop.torch": Layout(
         ("rmsprop.torch.optimizer.RMSprop",),
         {axis: "alpha" if axis == "decay" else axis for axis in AXES},
-        {**_SWITCHES, **_BESIDES, "fused": None},
+        {**_SWITCHES, **_BESIDES, "fused": None, "approximate": False},
         True,
     ),
     "pytorch": Layout(("torch.optim.rmsprop.RMSprop",), {**_PLAIN, "maximize": "maximize"}, _SWITCHES, True),
