@@ -10,13 +10,19 @@ torch = pytest.importorskip("torch", reason="PyTorch is not installed")
 from hypothesis import example, given, settings  # noqa: E402
 from hypothesis import strategies as st  # noqa: E402
 
+from rmsprop.kernels.gpu import build  # noqa: E402
 from rmsprop.kernels.gpu.build import TILE, tile_map  # noqa: E402
 from rmsprop.torch import RMSprop  # noqa: E402
 from tests.gpu.harness import Guards, Twins, compiled_pass, guard, same  # noqa: E402
 from tests.torch.harness import gradients, parameters  # noqa: E402
 
 EVERYTHING = {"centered": True, "momentum": 0.9, "weight_decay": 0.1, "ema_decay": 0.9, "alpha": 0.9, "eps": 1e-3}
-SIZES = [(), (0,), (1,), (2,), (3, 5), (TILE - 1,), (TILE,), (TILE + 1,), (2 * TILE,)]
+
+
+def sizes():
+    """Return sizes at and around those of a tile."""
+    tile = build.TILE
+    return [(), (0,), (1,), (2,), (3, 5), (tile - 1,), (tile,), (tile + 1,), (2 * tile,)]
 
 
 CLIPPED = {"max_norm": 1e6, "on_nonfinite": "skip"}
@@ -36,7 +42,7 @@ GUARDED = {
 
 @pytest.mark.parametrize(("dtype", "options", "shifts"), GUARDED.values(), ids=GUARDED)
 def test_nothing_is_written_beside_a_tensor(device, dtype, options, shifts):
-    twins = Twins(device, SIZES, dtype, **options)
+    twins = Twins(device, sizes(), dtype, **options)
     first, second = gradients(twins.host, 2)
     twins.step(first)  # makes the state
     guards = Guards()
@@ -65,7 +71,7 @@ def test_guard_bytes_tell_of_a_write(device):
 
 
 def test_a_step_that_is_skipped_writes_nothing_at_all(device):
-    twins = Twins(device, SIZES, on_nonfinite="skip", centered=True, ema_decay=0.9)
+    twins = Twins(device, sizes(), on_nonfinite="skip", centered=True, ema_decay=0.9)
     first, second = gradients(twins.host, 2)
     twins.step(first)
     second[-1][0] = float("nan")
@@ -124,7 +130,7 @@ def test_parameters_that_share_memory_are_refused(device, parameter_first):
 
 
 def test_a_gradient_in_the_memory_of_its_parameter_is_read_before_it_changes(device):
-    (host,) = parameters([(2 * TILE,)])
+    (host,) = parameters([(2 * build.TILE,)])
     far = torch.nn.Parameter(host.detach().clone().to(device))
     far.grad, host.grad = far.detach(), host.detach()
     ours, theirs = RMSprop([far], lr=0.1, fused=True), RMSprop([host], lr=0.1)
