@@ -35,7 +35,13 @@ FIRST = [
     (RULES["modulus, everything"], "complex64", 90, {}),
     (EVERYTHING, "bfloat16", 90, {**STATEFUL, "stochastic": True}),
 ]
-OTHERS = [(rule, stored, capability, {}) for rule in BRANCHES for stored, capability in (("float32", 90), ("bfloat16", 80))]
+SEEN = {(rule.branches, stored, capability) for rule, stored, capability, switches in FIRST if not switches}
+OTHERS = [
+    (rule, stored, capability, {})
+    for rule in BRANCHES
+    for stored, capability in (("float32", 90), ("bfloat16", 80))
+    if (rule, stored, capability) not in SEEN
+]
 OTHERS += [
     (rule, stored, capability, switches)
     for capability in (80, 90)
