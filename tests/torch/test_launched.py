@@ -334,6 +334,13 @@ def test_without_a_triton_that_will_do_there_is_one_warning_and_the_tensor_path(
     feed(RMSprop(params, fused=False), params, gradients(params, 1)[0])
 
 
+def test_the_interpreter_is_given_no_address_of_a_gpu(interpreted):
+    class Elsewhere:
+        device = torch.device("cuda:0")
+
+    assert launched.launchable(Elsewhere, {"fused": None}) == "it is on cuda:0"
+
+
 def test_a_compiler_that_fails_is_named():
     if torch.cuda.is_available():
         pytest.skip("there is a GPU to compile for")

@@ -277,7 +277,7 @@ class Launched(Batch):
 
 def launchable(p: Tensor, group: dict[str, Any]) -> str | None:
     """Return why a parameter cannot go through the GPU's kernel, or None if it can."""
-    if p.device.type not in DEVICES and not (p.device.type == "cpu" and launch.interpreted()):
+    if p.device.type not in (("cpu",) if launch.interpreted() else DEVICES):  # the interpreter reads the CPU's memory only
         return f"it is on {p.device}"
     reason = lacking(p.device.type)
     if reason is None:
