@@ -126,11 +126,12 @@ def test_only_what_stays_at_the_target_has_arrived():
             [4.0, 3.0, nan, nan, nan],  # breaks
             [4.0, 3.0, 9.0, 20.0, 40.0],  # is finite, but far above its start
             [4.0, 3.0, 2.5, 2.0, 1.0],  # arrives with the last step
+            [0.5, 0.7, 2.0, 3.0, 3.0],  # begins at the target by luck, and is not there at the end
         ]
     )
     got = _judged(losses, np.array([0, 10, 20, 30, 40]), 1.0, 7)
-    assert got.steps.tolist() == [30, np.inf, 0, np.inf, np.inf, 40]
-    assert got.diverged.tolist() == [False, False, False, True, True, False]
+    assert got.steps.tolist() == [30, np.inf, 0, np.inf, np.inf, 40, np.inf]
+    assert got.diverged.tolist() == [False, False, False, True, True, False, False]
     assert got.taken == 7
 
 
