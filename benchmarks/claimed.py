@@ -303,11 +303,23 @@ def _is_flat(f: dict[str, Any]) -> bool:
     return max(within) < 1.4 * min(within) and final["0.5"] > max(within)
 
 
+def _is_steady(f: dict[str, Any]) -> bool:
+    """RMSprop's way down is smooth and its gradients stay small, unlike those of gradient descent; Adagrad is as steady, and lower."""
+    adagrad, ours, sgd = (f["rivals"][name] for name in ("adagrad", "rmsprop", "sgd"))
+    return (
+        max(adagrad["rises"], ours["rises"]) < 0.03 < sgd["rises"]
+        and sgd["peak"] > 1.5 * ours["peak"]
+        and adagrad["final"][1] < ours["final"][1] < sgd["final"][1]
+        and ours["broke"] >= max(adagrad["broke"], sgd["broke"])
+    )
+
+
 #: By the name that stands before its table in docs/claims.md.
 CLAIMS: dict[str, Claim] = {
     "fading": Claim(("digits", "cliff outliers"), _fading, _fading_table, _fades),
     "steep": Claim(("digits", "ill-conditioned", "rotated"), _steep, _steep_table, _is_steep),
     "digits": Claim(("digits",), on_workload("digits"), standings, _is_close),
+    "recurrent": Claim(("chars",), _recurrent, _recurrent_table, _is_steady),
     "sparse": Claim(("words",), on_workload("words"), standings, _is_a_draw),
     "nonconvex": Claim(NONCONVEX, _nonconvex, _nonconvex_table, _is_behind),
     "decay": Claim(("decay",), on_workload("decay"), standings, _is_flat),
