@@ -32,7 +32,7 @@ class Balancing:
         # TensorBoard, which comes with A2C, loads TensorFlow where it is installed, and its LLVM ends the process if Triton's
         # comes later.
         with suppress(ImportError):
-            import triton
+            import triton  # noqa: F401
         try:
             import gymnasium
             from stable_baselines3 import A2C
