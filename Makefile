@@ -4,16 +4,20 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check -q
 
-.PHONY: demo test test-slow test-upstream test-hosts lint bench pictures claims golden clean
+.PHONY: demo test test-slow test-gpu test-upstream test-hosts lint bench pictures claims golden clean
 
 demo: $(VENV)/demo.installed
 	$(BIN)/rmsprop fit examples/quadratic.csv "y = a*x**2 + b*x + c" --out demo
 
 test: lint $(VENV)/chromium.tried
-	$(BIN)/python -m pytest -m "not slow and not upstream and not hosts"
+	$(BIN)/python -m pytest -m "not slow and not upstream and not hosts and not gpu"
 
 test-slow: $(VENV)/test.installed
 	$(BIN)/python -m pytest -m slow --timeout=1800
+
+# On a machine with a CUDA device, of which PyTorch must be a build for it: without one these tests fail, where others skip them.
+test-gpu: $(VENV)/test.installed
+	RMSPROP_GPU=required $(BIN)/python -m pytest -m gpu tests/gpu
 
 # Beside the live packages, in environments that `make golden` uses too: gigabytes of downloads at first.
 test-upstream: $(VENV)/test.installed

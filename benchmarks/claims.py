@@ -41,7 +41,7 @@ RACES = {
     "ravine eps": f"ravine {_EPS}",
 }
 #: Pictures of races that the documentation shows.
-PICTURES = ("digits", "chars", "words", "cartpole", "decay")
+PICTURES = ("digits", "chars", "words", "decay")
 # Bytes that one of them may take.
 _LARGEST = 150_000
 
@@ -98,7 +98,7 @@ def written(text: str, figures: Mapping[str, Any]) -> str:
 def small(picture: bytes) -> bytes:
     """Return a PNG with few enough colours to be small."""
     image = Image.open(io.BytesIO(picture)).convert("RGB")
-    for colors in (64, 32, 16):
+    for colors in (256, 64, 16):
         out = io.BytesIO()
         image.quantize(colors, method=Image.Quantize.MAXCOVERAGE).save(out, "PNG", optimize=True)
         if len(out.getvalue()) < _LARGEST:

@@ -8,6 +8,9 @@ import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
+# Given a call, how often to make it, and what to call before each: the mean seconds of one.
+Timed = Callable[[Callable[[], object], int, Callable[[], object] | None], float]
+
 
 def interleaved(
     rivals: Mapping[str, Callable[[], object]],
@@ -15,6 +18,7 @@ def interleaved(
     least: int = 7,
     turn: float = 1e-3,
     before: Mapping[str, Callable[[], object]] | None = None,
+    timed: Timed | None = None,
 ) -> dict[str, float]:
     """Return the median seconds of each rival, timed in turn so that a slow spell of the machine falls on all alike.
 
@@ -26,19 +30,20 @@ def interleaved(
         least: rounds at least.
         turn: how many seconds a turn takes at least.
         before: name to what is called before each call of a rival, outside of what is timed.
+        timed: what measures a turn; by default the clock on the wall.
     """
-    before = before or {}
+    before, timed = before or {}, timed or _turn
     spans: dict[str, list[float]] = {name: [] for name in rivals}
     turns = {}
     for name, call in rivals.items():
         call()
-        turns[name] = max(1, int(turn / _turn(call, 2, before.get(name))))
+        turns[name] = max(1, int(turn / timed(call, 2, before.get(name))))
     gc.collect()
     gc.disable()
     end = time.perf_counter() + seconds
     while time.perf_counter() < end or len(next(iter(spans.values()))) < least:
         for name, call in rivals.items():
-            spans[name].append(_turn(call, turns[name], before.get(name)))
+            spans[name].append(timed(call, turns[name], before.get(name)))
     gc.enable()
     return {name: statistics.median(times) for name, times in spans.items()}
 

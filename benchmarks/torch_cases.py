@@ -1,7 +1,7 @@
 """What the benchmark of PyTorch optimizers runs over, and the tensors of each case."""
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
@@ -35,15 +35,27 @@ class Case:
     ruler: float | None = None
     compiled: float | None = None
 
-    def parameters(self) -> list[torch.Tensor]:
+    def parameters(self, device: Any = "cpu") -> list[torch.Tensor]:
         """Return new parameters, the same values at every call."""
-        block = torch.randn(min(2**20, elements(self.shapes)), generator=torch.Generator().manual_seed(0)).to(self.kind)
+        block = self._block(0).to(device)
         return [torch.nn.Parameter(fill(block, shape)) for shape in self.shapes]
 
-    def gradients(self) -> list[torch.Tensor]:
+    def gradients(self, device: Any = "cpu") -> list[torch.Tensor]:
         """Return new gradients, the same values at every call."""
-        block = torch.randn(min(2**20, elements(self.shapes)), generator=torch.Generator().manual_seed(1)).to(self.kind)
+        block = self._block(1).to(device)
         return [fill(block, shape) for shape in self.shapes]
+
+    def block(self) -> "Case":
+        """Return the case of the values alone that the tensors of this one repeat: one tensor, in which each of them begins."""
+        return replace(self, shapes=[(self._length(),)])
+
+    def _length(self) -> int:
+        """Return how many values are drawn before they repeat."""
+        return min(2**20, elements(self.shapes))
+
+    def _block(self, seed: int) -> torch.Tensor:
+        """Return the values that all tensors repeat."""
+        return torch.randn(self._length(), generator=torch.Generator().manual_seed(seed)).to(self.kind)
 
 
 ONE_LARGE = Case("one tensor of 50 M", [(50_000_000,)], least=4.5, ruler=0.95, compiled=1.0)
@@ -69,7 +81,7 @@ CASES = [
 def fill(block: torch.Tensor, shape: Shape) -> torch.Tensor:
     """Return a new tensor of a shape that repeats the values of a block."""
     count = math.prod(shape)
-    tensor = torch.empty(count, dtype=block.dtype)
+    tensor = torch.empty(count, dtype=block.dtype, device=block.device)
     for first in range(0, count, len(block)):
         tensor[first : first + len(block)] = block[: count - first]
     return tensor.view(shape)

@@ -58,7 +58,7 @@ def follow(case: Case, rivals: list[tuple[list[torch.Tensor], Step]]) -> None:
     """Give each rival the same few gradients, copies each time as clipping writes to them, and step it."""
     for params, step in rivals:
         for factor in FACTORS:
-            for p, g in zip(params, case.gradients(), strict=True):
+            for p, g in zip(params, case.gradients(params[0].device), strict=True):
                 p.grad = g.mul_(factor).to(p.dtype)
             step()
         for p in params:
@@ -83,7 +83,7 @@ def compare(case: Case, ours: list[torch.Tensor], theirs: list[torch.Tensor], al
     """
     wrong, worst = 0, 0.0
     for mine, other, p in zip(ours, theirs, case.parameters(), strict=True):
-        a, b, start = (x.detach().float().numpy() for x in (mine, other, p))
+        a, b, start = (x.detach().float().cpu().numpy() for x in (mine, other, p))
         size = np.maximum(np.abs(a), np.abs(b))
         if moved:
             size = np.maximum(size, np.maximum(np.abs(start), np.float32(moved)))

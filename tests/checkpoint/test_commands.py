@@ -91,6 +91,8 @@ def test_convert_renames_and_says_what_it_wrote(file: str, tmp_path: Path, capsy
     [
         (["inspect", "nowhere"], 1, "nowhere does not exist"),
         (["inspect", "FOLDER"], 1, "is a directory, and neither"),
+        (["inspect", "."], 1, "is a directory, and neither"),
+        (["inspect", "/"], 1, "is a directory, and neither"),
         (["inspect", "FILE", "--from", "pytroch"], 2, "unknown kind 'pytroch'; did you mean 'pytorch'?"),
         (["inspect", "FILE", "--set", "rho=1"], 2, "--set must be such as decay=0.9"),
         (["inspect", "FILE", "--set", "decay=0.5,decay=0.6"], 2, "--set gives decay twice"),

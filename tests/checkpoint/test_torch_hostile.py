@@ -132,6 +132,7 @@ HOSTILE: dict[str, tuple[Callable[[], bytes], str]] = {
     "nothing to pop": (lambda: pickled(b"\x85"), "malformed"),
     "an unknown place": (lambda: pickled(b"h\x07"), "malformed"),
     "compressed": (lambda: repacked(compression=zipfile.ZIP_DEFLATED), "is compressed, from .* and neither"),
+    "numbers that are called a directory": (lambda: called_directory(), "'archive/data/1' is called a directory"),
     "one name twice": (lambda: archive(("a/data.pkl", b"x"), ("a/DATA.pkl", b"y")), "two entries of one name"),
     "a name beyond ASCII": (lambda: archive(("a/data.pkl", b"x"), ("a/ü", b"y")), "a name that is not ASCII"),
     "two directories": (other_directory, "directory is not where its end says"),
@@ -157,6 +158,13 @@ def with_attribute() -> Any:
     found = OrderedDict(a=1)
     found.mine = 3  # type: ignore[attr-defined]
     return found
+
+
+def called_directory() -> bytes:
+    """Return an archive whose directory gives a tensor's memory the attribute of a directory, of which PyTorch reads nothing."""
+    raw = bytearray(saved())
+    raw[raw.rindex(b"archive/data/1") - 8] |= 0x10
+    return bytes(raw)
 
 
 def commented() -> bytes:

@@ -2,6 +2,7 @@
 
 import sys
 import warnings
+import weakref
 from array import array
 
 import numpy as np
@@ -159,6 +160,30 @@ def test_tables_are_uploaded_only_when_pointers_change(interpreted, monkeypatch)
     assert (7, 4) in sent
 
 
+def test_gradients_are_not_kept(interpreted):
+    params = parameters(SHAPES)
+    optimizer = RMSprop(params, max_norm=1.0)
+    feed(optimizer, params, gradients(params, 1)[0])
+    held = [weakref.ref(p.grad) for p in params]
+    optimizer.zero_grad()
+    assert [one() for one in held] == [None] * len(params)
+
+
+def test_a_new_plan_leaves_counts_on_the_device(interpreted, monkeypatch):
+    params = parameters(SHAPES)
+    optimizer = RMSprop(params, lr=tensor_lr(0.01))
+    feed(optimizer, params, gradients(params, 1)[0])
+    assert batches(optimizer)[0].decided
+    asked = []
+    joined = launched.Batch._join
+    monkeypatch.setattr(launched.Batch, "_join", lambda self, device: asked.append(device) or joined(self, device))
+    monkeypatch.setattr(launched, "counts_on_device", lambda p, group: True)
+    optimizer.param_groups[0]["momentum"] = 0.9
+    feed(optimizer, params, gradients(params, 1)[0])
+    assert asked == [params[0].device]
+    assert [int(entry["step"]) for entry in optimizer.state.values()] == [2] * len(SHAPES)
+
+
 def test_other_numbers_build_no_other_kernel(interpreted):
     params = parameters(SHAPES)
     optimizer = RMSprop(params, lr=0.1, momentum=0.9)
@@ -248,7 +273,7 @@ def test_a_captured_step_keeps_what_it_reads(interpreted, recording):
     held = [p.grad for p in params]
     recording(optimizer)
     table = batches(optimizer)[0]._table_of(None)
-    ((_, row, kept),) = table.captured
+    (_, row, kept), _ = table.captured
     assert row.tolist() == [g.data_ptr() for g in held]
     feed(optimizer, params, later)  # a step outside of the graph
     assert row.tolist() == [g.data_ptr() for g in held]
@@ -292,7 +317,7 @@ def test_without_a_triton_that_will_do_there_is_one_warning_and_the_tensor_path(
         remedy = "Triton is not installed; pip install triton"
     else:
         monkeypatch.setattr("triton.__version__", version)
-        remedy = r"Triton 2\.1\.0 is too old; pip install 'triton>=3\.2'"
+        remedy = r"Triton 2\.1\.0 is too old; pip install 'triton>=3\.4'"
     monkeypatch.setattr(launched, "_warned", set())
     params = parameters([(5,), (3,)])
     optimizer = RMSprop(params)
@@ -307,6 +332,13 @@ def test_without_a_triton_that_will_do_there_is_one_warning_and_the_tensor_path(
     with pytest.raises(ValueError, match=rf"fused=True is not possible .*{remedy}"):
         feed(RMSprop(params, fused=True), params, gradients(params, 1)[0])
     feed(RMSprop(params, fused=False), params, gradients(params, 1)[0])
+
+
+def test_the_interpreter_is_given_no_address_of_a_gpu(interpreted):
+    class Elsewhere:
+        device = torch.device("cuda:0")
+
+    assert launched.launchable(Elsewhere, {"fused": None}) == "it is on cuda:0"
 
 
 def test_a_compiler_that_fails_is_named():

@@ -102,11 +102,7 @@ def format_of(path: Path) -> str:
 
 def of_tensorflow(path: Path) -> bool:
     """Return whether there is a checkpoint of TensorFlow: files that begin with a name, or a directory that names the newest."""
-    return (
-        path.with_name(f"{path.name}.index").is_file()
-        or (path.suffix == ".index" and path.is_file())
-        or (path / "checkpoint").is_file()
-    )
+    return Path(f"{path}.index").is_file() or (path.suffix == ".index" and path.is_file()) or (path / "checkpoint").is_file()
 
 
 def _zipped(path: Path) -> str:

@@ -47,9 +47,12 @@ class Batch:
         params: the parameters, each with complete state.
         entries: their state.
         loose: whether parameters have gaps in memory, or another order than their state; they go one by one, through copies.
+        counting: the device that counts the steps.
     """
 
-    def __init__(self, rule: Rule, group: dict[str, Any], params: list[Tensor], entries: list[Entry], loose: bool) -> None:
+    def __init__(
+        self, rule: Rule, group: dict[str, Any], params: list[Tensor], entries: list[Entry], loose: bool, counting: Any = "cpu"
+    ) -> None:
         """Note where everything lies."""
         self.params, self.entries, self.group, self.loose = params, entries, group, loose
         self.mesh = shards.mesh_of(params[0])
@@ -67,7 +70,7 @@ class Batch:
         self._fetch = itemgetter(*self.names, "step")
         held = list(map(self._fetch, entries))
         self.states: list[list[Tensor]] = [list(column) for column in zip(*held, strict=True)][:-1]
-        self._join("cpu")
+        self._join(counting)
 
     def _join(self, device: Any) -> None:
         """Bring the counts of steps together on a device, and note what the kernel is to find where."""

@@ -32,21 +32,17 @@ class Launched(Batch):
 
     def __init__(self, rule: Rule, group: dict[str, Any], params: list[Tensor], entries: list[Entry], loose: bool) -> None:
         """Lay out the table of addresses that the kernel reads."""
-        super().__init__(rule, group, params, entries, loose)
-        self.device = self._local(params)[0].device
+        self.capturable = counts_on_device(params[0], group)
+        self.decided = self.capturable or any(entry["step"].device.type != "cpu" for entry in entries)
+        self.device = params[0].device
+        super().__init__(rule, group, params, entries, loose, self.device if self.decided else "cpu")
         self.number = self.device.index or 0
         self._argument = launch.argument()
-        self.capturable = counts_on_device(params[0], group)
         # A complex element is two real numbers here, for the modulus, too.
-        self.numbers = 2 if self.dtype.is_complex else 1
+        self.reals = 2 if self.dtype.is_complex else 1
         self.memory = self.dtype.to_real()
-        self.decided = False
         self._tables: dict[tuple[int, ...] | None, Table] = {}
         self._last: tuple[Route, Tensor] | None = None
-        if any(entry["step"].device.type != "cpu" for entry in entries) or self.capturable:
-            self._decide()
-        else:
-            self._join("cpu")
         self.tune(rule)
 
     def _decide(self) -> None:
@@ -134,11 +130,13 @@ class Launched(Batch):
             lr, gain, skip = self._there(lr), self._there(gain), None if skip is None else skip.to(self.device)
             if route.present is None or route.present:
                 table = self._table_of(route.present)
-                if table.captured and isinstance(lr, Tensor):
-                    table.captured.append(lr)
-                self._launch(table, self._pointed(table, route), lr, gain, skip, count, scaled=scaled, averaged=self.averaged)
+                gradients = self._pointed(table, route)
+                if self.capturable and capturing(self.device):
+                    table.captured.append((lr, gain, skip))
+                self._launch(table, gradients, lr, gain, skip, count, scaled=scaled, averaged=self.averaged)
             for one in route.singles:
                 self._single(one, lr, gain, skip, count, scaled)
+        self._last = None  # or it would keep the gradients
         if not self.decided:
             self.counts[... if every else touched] += 1.0
         increment_version(self.params if every else [self.params[k] for k in touched])
@@ -201,7 +199,7 @@ class Launched(Batch):
             )
         arrays = (*one.arrays, *[None] * (len(ROWS) - len(one.arrays)))
         addresses = np.array([[0 if a is None else a.data_ptr()] for a in arrays], np.int64)
-        table = Table(addresses, np.array([one.gradient.numel() * self.numbers]), [one.k], self._real(), self.device)
+        table = Table(addresses, np.array([one.gradient.numel() * self.reals]), [one.k], self._real(), self.device)
         gradients = table.point(array("q", [one.gradient.data_ptr()]), [one.gradient], capturable=False)
         self._launch(table, gradients, lr, gain, skip, count, scaled=scaled, averaged=self.averaged and one.rows is None)
         for target, new in zip([p.detach(), *self._arrays(one.k)], one.arrays, strict=False):
@@ -235,7 +233,7 @@ class Launched(Batch):
         """Return the table of the parameters that have gradients, None for all."""
         key = None if present is None else tuple(present)
         if key not in self._tables:
-            arrays, sizes = self._table(self.numbers)
+            arrays, sizes = self._table(self.reals)
             places = list(range(len(sizes))) if present is None else present
             if len(self._tables) > 8 and not any(table.captured for table in self._tables.values()):
                 self._tables.clear()  # different parameters have gradients at each step
@@ -279,7 +277,7 @@ class Launched(Batch):
 
 def launchable(p: Tensor, group: dict[str, Any]) -> str | None:
     """Return why a parameter cannot go through the GPU's kernel, or None if it can."""
-    if p.device.type not in DEVICES and not (p.device.type == "cpu" and launch.interpreted()):
+    if p.device.type not in (("cpu",) if launch.interpreted() else DEVICES):  # the interpreter reads the CPU's memory only
         return f"it is on {p.device}"
     reason = lacking(p.device.type)
     if reason is None:

@@ -53,8 +53,9 @@ class RMSprop(Optimizer):
     out has the dialect's value, here those of PyTorch. All options may differ by param group.
 
     On a CPU a step is one compiled pass over the tensors' own memory, on as many threads as PyTorch uses, with the same bits for
-    every number of them. Elsewhere, under `torch.compile`, with `differentiable=True` and for tensor subclasses it is the same rule
-    on PyTorch's operations. float16 and bfloat16 parameters are computed, and have their state, in float32.
+    every number of them; on a GPU it is one launch for all tensors of a dtype, through Triton, with the same bits, too. Elsewhere,
+    under `torch.compile`, with `differentiable=True` and for tensor subclasses it is the same rule on PyTorch's operations. float16
+    and bfloat16 parameters are computed, and have their state, in float32.
 
     Args:
         params: tensors, (name, tensor) pairs, or dicts of groups: anything that `torch.optim.Optimizer` takes.

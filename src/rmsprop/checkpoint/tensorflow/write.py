@@ -46,7 +46,7 @@ def by_name(path: Path, state: State) -> None:
         # Without momentum TF1 keeps its last step there, and multiplies it by 0.
         kept = [v, *([p.slots["grad_avg"]] if rule.centered else []), p.slots.get("momentum_buffer", np.zeros_like(v))]
         arrays |= {f"{p.name}/{NAME}{f'_{k}' if k else ''}": array for k, array in enumerate(kept)}
-    index, data = (path.with_name(f"{path.name}{end}") for end in (".index", ".data-00000-of-00001"))
+    index, data = (Path(f"{path}{end}") for end in (".index", ".data-00000-of-00001"))
     if index.exists():
         raise SaveError(
             f"{index} is there; a checkpoint of TensorFlow has two files, which cannot be replaced at once: name a new one"

@@ -154,6 +154,8 @@ def _check_entries(archive: zipfile.ZipFile, size: int) -> None:
     if len({name.lower() for name in names}) != len(names) or not all(map(str.isascii, names)):
         raise FileError("it has two entries of one name, or a name that is not ASCII")
     for entry in entries:
+        if entry.external_attr & 0x10 or entry.is_dir():  # of which PyTorch would take what happens to lie in memory
+            raise FileError(f"it is damaged: its entry {entry.filename!r} is called a directory")
         if entry.compress_type != zipfile.ZIP_STORED or entry.compress_size != entry.file_size:
             raise FileError(
                 f"its entry {entry.filename!r} is compressed, from {entry.compress_size} bytes to {entry.file_size}, and neither "

@@ -76,7 +76,8 @@ export function holdData(store, put) {
     event.preventDefault();
     tell(t("data.large", { name: t("data.pasted"), size: size(text.length), most: size(most()) }), true);
   });
-  csv.addEventListener("change", () => {
+  // While one pastes, not once one has gone on to the model: it must not change under who types there.
+  csv.addEventListener("input", () => {
     if (!model.value.trim()) model.value = lineOver(csv.value);
   });
   const choose = () => {

@@ -26,8 +26,8 @@ def draw(lesson: Lesson) -> bytes:
     """
     figure = new_figure(13, 7.2, 100)
     tuned = any(entry.edge is not None for entry in lesson.entries)
-    grid = figure.add_gridspec(2, 2, hspace=0.42, wspace=0.16)
-    figure.subplots_adjust(left=0.06, right=0.985, top=0.85, bottom=0.075)
+    grid = figure.add_gridspec(2, 2, hspace=0.42, wspace=0.19)
+    figure.subplots_adjust(left=0.075, right=0.985, top=0.85, bottom=0.075)
     looked = looks(lesson.entries)
     panels = [_losses, _metrics, _effective, *([_rates] if tuned else [])]
     for k, panel in enumerate(panels):
@@ -35,8 +35,8 @@ def draw(lesson: Lesson) -> bytes:
         panel(ax, lesson, looked)
         open_up(ax)
     workload = lesson.problem
-    figure.text(0.06, 0.955, plain(f"{workload.name}: {headline(lesson)}"), fontsize=15, weight="bold", color=INK)
-    figure.text(0.06, 0.918, plain(workload.title[:1].upper() + workload.title[1:]), fontsize=10.5, color=INK)
+    figure.text(0.075, 0.955, plain(f"{workload.name}: {headline(lesson)}"), fontsize=15, weight="bold", color=INK)
+    figure.text(0.075, 0.918, plain(workload.title[:1].upper() + workload.title[1:]), fontsize=10.5, color=INK)
     return png(figure)
 
 

@@ -171,7 +171,8 @@ def _judged(losses: Array, times: NDArray[np.int64], target: float, taken: int) 
     """Return what became of runs, from their (..., moments) losses."""
     with np.errstate(invalid="ignore"):
         above = ~(losses <= target)
-        diverged = ~(losses[..., -1] <= ceiling(losses[..., 0], target))
+        # By its first loss, but where that was at the target by luck: an agent may be good before it has learnt anything.
+        diverged = ~(losses[..., -1] <= ceiling(np.maximum(losses[..., 0], 2 * target), target))
     # The first moment from which on the loss is at the target: the one after the last at which it was not.
     last = np.where(above.any(axis=-1), len(times) - 1 - np.argmax(above[..., ::-1], axis=-1), -1)
     arrived = (last < len(times) - 1) & ~diverged

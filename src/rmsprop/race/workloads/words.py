@@ -86,7 +86,7 @@ def begin(seed: int, make: Make) -> Training:
 WORKLOAD = Workload(
     name="words",
     title="logistic regression on the words of the docstrings in 12 modules of Python's standard library, 16 at a time",
-    story="Sparse features: a docstring holds some twenty of three thousand words. Which module is it from?",
+    story="Sparse features: a docstring holds some twenty of 2,600 words. Which module is it from?",
     metric="accuracy",
     higher=True,
     begin=begin,
