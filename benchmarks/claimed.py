@@ -304,7 +304,7 @@ def _is_flat(f: dict[str, Any]) -> bool:
 
 
 def _is_steady(f: dict[str, Any]) -> bool:
-    """RMSprop's way down is smooth and its gradients stay small, unlike those of gradient descent; Adagrad is as steady, and lower."""
+    """RMSprop goes down smoothly with small gradients, unlike gradient descent; Adagrad is as steady, and lower."""
     adagrad, ours, sgd = (f["rivals"][name] for name in ("adagrad", "rmsprop", "sgd"))
     return (
         max(adagrad["rises"], ours["rises"]) < 0.03 < sgd["rises"]
