@@ -1,6 +1,7 @@
 """A race on a workload: fair, the same each time, judged as on a landscape."""
 
 from dataclasses import replace
+from functools import cache
 
 import numpy as np
 import pytest
@@ -43,9 +44,14 @@ LINE = replace(workload("digits"), name="line", begin=begin, target=0.1, steps=5
 SHORT = Settings(steps=50, seeds=3, budget=5)
 
 
+@cache
+def short_race():
+    return race(LINE, ALL, SHORT)
+
+
 @pytest.fixture(scope="module")
 def done():
-    return race(LINE, ALL, SHORT)
+    return short_race()
 
 
 def test_every_rival_has_the_same_tries(done):
@@ -98,7 +104,9 @@ def test_effective_rates_are_there_and_those_of_gradient_descent_are_its_own(don
     np.testing.assert_allclose(sgd.rates[:8], sgd.lr, rtol=1e-4)
     for entry in done.entries:
         assert entry.rates.shape == entry.slopes.shape == entry.norms.shape == (len(done.times) - 1, 3)
-        assert (entry.peaks >= entry.norms).all()
+        # NaN where a run is through, and no weight moves any more.
+        assert not (entry.peaks < entry.norms).any()
+        assert np.isfinite(entry.peaks[:5]).all()
 
 
 def test_broken_runs_are_counted_and_end_early():
