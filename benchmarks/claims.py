@@ -41,7 +41,7 @@ RACES = {
     "ravine eps": f"ravine {_EPS}",
 }
 #: Pictures of races that the documentation shows.
-PICTURES = ("digits", "chars", "words", "decay")
+PICTURES = ("digits", "chars", "words", "cartpole", "decay")
 # Bytes that one of them may take.
 _LARGEST = 150_000
 

@@ -125,7 +125,7 @@ def test_parameters_that_share_memory_are_refused(device, parameter_first):
     params = [torch.nn.Parameter(view) for view in (views if parameter_first else views[::-1])]
     with pytest.raises(ValueError, match=r"share|overlap"):
         RMSprop(params, fused=True)
-    with pytest.raises(ValueError, match=r"share|overlap|memory"):
+    with pytest.raises(ValueError, match="more than once"):
         RMSprop([torch.nn.Parameter(torch.zeros(1, device=device).expand(4))], fused=True)
 
 

@@ -17,7 +17,7 @@ from rmsprop.race.workloads.plot import draw
 from rmsprop.race.workloads.report import median, notes, ordered, rows, to_json
 from rmsprop.race.workloads.train import race
 from tests.race.test_pictures import _Loads, holds, picture
-from tests.race.workloads.test_train import ALL, LINE
+from tests.race.workloads.test_train import ALL, LINE, short_race
 
 HARD = {
     "one step": lambda: race(LINE, ALL, Settings(steps=1, seeds=1, budget=2)),
@@ -30,7 +30,7 @@ HARD = {
 
 @pytest.fixture(scope="module")
 def done():
-    return race(LINE, ALL, Settings(steps=50, seeds=3, budget=5))
+    return short_race()
 
 
 @pytest.fixture(scope="module", params=HARD)
