@@ -15,6 +15,8 @@ _OTHERS = re.compile(r"GL Driver Message|willReadFrequently|WebGL")
 # A machine that does much else takes long to draw.
 _PATIENCE_MS = 30_000
 expect.set_options(timeout=_PATIENCE_MS)
+# Longer than the page waits for a change to be followed by another.
+_HELD_BACK_MS = 100
 _VIOLATIONS = (
     """addEventListener("securitypolicyviolation", (event) => console.error("CSP", event.violatedDirective, event.blockedURI));"""
 )
@@ -33,10 +35,13 @@ class Lab:
         self.address = address
         self.troubles = []
         self.traces = []  # each trace that was answered: (setup, answer)
+        self._asked = self._open = 0  # requests so far, and those without an end
         self._allowed = None
         context.set_default_timeout(_PATIENCE_MS)
         context.add_init_script(_VIOLATIONS)
         context.on("request", self._requested)
+        for end in ("requestfinished", "requestfailed"):
+            context.on(end, self._ended)
         context.on("console", self._told)
         context.on("weberror", lambda error: self.troubles.append(str(error.error)))
         self.page: Page = context.new_page()
@@ -59,9 +64,14 @@ class Lab:
         self._allowed = None
 
     def _requested(self, request):
+        self._asked += 1
+        self._open += 1
         parts = urlsplit(request.url)
         if parts.scheme not in ("data", "blob") and parts.netloc != urlsplit(self.address).netloc:
             self.troubles.append(f"asked another host: {request.url}")
+
+    def _ended(self, request):
+        self._open -= 1
 
     def _told(self, message):
         wanted = _OTHERS.search(message.text) or (self._allowed and self._allowed.search(message.text))
@@ -86,9 +96,12 @@ class Lab:
         self.settle()
 
     def settle(self):
-        """Wait until nothing is asked any more, and two frames have been drawn."""
-        self.page.wait_for_load_state("networkidle")
-        self.page.evaluate("() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))")
+        """Wait until nothing is asked any more, after what the page holds back for a moment, and two frames have been drawn."""
+        asked = -1
+        while self._open or asked != self._asked:
+            asked = self._asked
+            self.page.evaluate("(held) => new Promise((done) => setTimeout(done, held))", _HELD_BACK_MS)
+            self.page.evaluate("() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))")
 
     def control(self, name):
         """The element of a control by its name."""
