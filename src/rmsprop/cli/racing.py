@@ -1,29 +1,24 @@
-"""`rmsprop race`: rivals, learning rates and starts as text, progress, printing, files."""
+"""`rmsprop race`: rivals, learning rates and starts as text."""
 
 from __future__ import annotations
 
-import time
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import typer
-
-from rmsprop.cli import INTERRUPTED, say
 from rmsprop.cli.axes import parse_axes
-from rmsprop.cli.progress import Progress
+from rmsprop.cli.holding import Makers, hold
 from rmsprop.cli.text import columns
 from rmsprop.errors import UsageError
-from rmsprop.outputs import check_directory, write_all
+from rmsprop.outputs import check_directory
 from rmsprop.race.fitted import of_data
 from rmsprop.race.landscapes import landscape, landscape_names
 from rmsprop.race.noise import noise_kinds, parse_noise
 from rmsprop.race.problem import Point, Problem
 from rmsprop.race.report import notes, rows, to_json
 from rmsprop.race.rivals import Rival, rival, rival_names
-from rmsprop.race.style import headline
 from rmsprop.race.surface import compiled, of_formula
-from rmsprop.race.tournament import Race, Settings, race
+from rmsprop.race.tournament import Progress, Race, Settings, race
 from rmsprop.race.workloads import workload_titles
 
 #: What is raced on where nothing is named.
@@ -57,24 +52,11 @@ def run_race(
     rivals = parse_rivals(options.pop("against"), options.pop("dialect"))
     settings = Settings(lr=parse_lr(options.pop("lr")), noise=parse_noise(options.pop("noise") or "none"), **_rest(options))
     check_directory(out)
-    try:
-        problem = _problem(text, data, model, over, options)
-        with Progress("race", not quiet) as bar:
-            began = time.perf_counter()
-            done = race(problem, rivals, settings, bar.update)
-            took = time.perf_counter() - began
-            files = _files(done, bar)
-    except KeyboardInterrupt:
-        say("stopped; nothing was written")
-        return INTERRUPTED
-    if json:
-        typer.echo(files["race.json"].decode().rstrip("\n"))
-    elif not quiet:
-        typer.echo(_text(done))
-    paths = write_all(out, files)
-    if not quiet:
-        say(f"{done.taken:,} steps in {took:.2f} s; wrote {', '.join(map(str, paths))}")
-    return 0
+
+    def begin(progress: Progress) -> Race:
+        return race(_problem(text, data, model, over, options), rivals, settings, progress)
+
+    return hold("race", begin, _makers, lambda done: (rows(done), notes(done)), out, json=json, quiet=quiet)
 
 
 def listing() -> str:
@@ -176,23 +158,12 @@ def _surface(data: str, text: str, over: str | None, start: str | None) -> Probl
     return of_data(data, text, names, begin)
 
 
-def _files(done: Race, bar: Progress) -> dict[str, bytes]:
-    """Return the files; all are made before any is written, so that they always belong together."""
+def _makers() -> Makers:
     from rmsprop.race.animation import animate
     from rmsprop.race.page import page
     from rmsprop.race.plot import draw
 
-    files = {"race.json": (to_json(done) + "\n").encode()}
-    for count, (name, make) in enumerate((("race.png", draw), ("race.html", page), ("race.gif", animate)), 1):
-        files[name] = make(done)
-        bar.update(count, 3, "pictures")
-    return files
-
-
-def _text(done: Race) -> str:
-    problem = done.problem
-    lines = [f"{problem.name}: {problem.title}", problem.story, "", *columns(rows(done)), ""]
-    return "\n".join([*lines, f"{headline(done)}.", *(f"  {note}" for note in notes(done))])
+    return {"race.json": lambda done: (to_json(done) + "\n").encode(), "race.png": draw, "race.html": page, "race.gif": animate}
 
 
 def _names(text: str, option: str) -> list[str]:

@@ -1,20 +1,14 @@
-"""`rmsprop race --workload`: what is trained as text, progress, printing, files."""
+"""`rmsprop race --workload`: what is trained, as text."""
 
 from __future__ import annotations
 
-import time
 from pathlib import Path
 from typing import Any
 
-import typer
-
-from rmsprop.cli import INTERRUPTED, say
-from rmsprop.cli.progress import Progress
+from rmsprop.cli.holding import Makers, hold
 from rmsprop.cli.racing import parse_lr, parse_rivals
-from rmsprop.cli.text import columns
 from rmsprop.errors import UsageError
-from rmsprop.outputs import check_directory, write_all
-from rmsprop.race.style import headline
+from rmsprop.outputs import check_directory
 from rmsprop.race.tournament import Settings
 from rmsprop.race.workloads import workload
 
@@ -43,42 +37,23 @@ def run_workload(name: str, others: dict[str, Any], options: dict[str, Any], out
     settings = Settings(lr=lr, **defaults | {key: value for key, value in options.items() if value is not None})
     check_directory(out)
     # Only here, as it loads PyTorch, whose absence `workload` has told of.
+    from rmsprop.race.workloads.report import notes, rows
     from rmsprop.race.workloads.train import race
 
-    try:
-        with Progress(f"race on {name}", not quiet) as bar:
-            began = time.perf_counter()
-            done = race(task, rivals, settings, bar.update)
-            took = time.perf_counter() - began
-            files = _files(done, bar)
-    except KeyboardInterrupt:
-        say("stopped; nothing was written")
-        return INTERRUPTED
-    if json:
-        typer.echo(files["race.json"].decode().rstrip("\n"))
-    elif not quiet:
-        typer.echo(_text(done))
-    paths = write_all(out, files)
-    if not quiet:
-        say(f"{done.taken:,} steps in {took:.0f} s; wrote {', '.join(map(str, paths))}")
-    return 0
+    return hold(
+        f"race on {name}",
+        lambda progress: race(task, rivals, settings, progress),
+        _makers,
+        lambda done: (rows(done), notes(done)),
+        out,
+        json=json,
+        quiet=quiet,
+    )
 
 
-def _files(done: Any, bar: Progress) -> dict[str, bytes]:
-    """Return the files; all are made before any is written, so that they always belong together."""
+def _makers() -> Makers:
     from rmsprop.race.workloads.page import page
     from rmsprop.race.workloads.plot import draw
     from rmsprop.race.workloads.report import to_json
 
-    files = {"race.json": (to_json(done) + "\n").encode()}
-    for count, (name, make) in enumerate((("race.png", draw), ("race.html", page)), 1):
-        files[name] = make(done)
-        bar.update(count, 2, "pictures")
-    return files
-
-
-def _text(done: Any) -> str:
-    from rmsprop.race.workloads.report import notes, rows
-
-    lines = [f"{done.problem.name}: {done.problem.title}", done.problem.story, "", *columns(rows(done)), ""]
-    return "\n".join([*lines, f"{headline(done)}.", *(f"  {note}" for note in notes(done))])
+    return {"race.json": lambda done: (to_json(done) + "\n").encode(), "race.png": draw, "race.html": page}
