@@ -2,6 +2,8 @@
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
+# Processes that share the tests, a file at a time.
+JOBS ?= 2
 PIP := $(BIN)/python -m pip --disable-pip-version-check -q
 
 .PHONY: demo test test-slow test-gpu test-upstream test-hosts lint bench pictures claims golden clean
@@ -10,7 +12,7 @@ demo: $(VENV)/demo.installed
 	$(BIN)/rmsprop fit examples/quadratic.csv "y = a*x**2 + b*x + c" --out demo
 
 test: lint $(VENV)/chromium.tried
-	$(BIN)/python -m pytest -m "not slow and not upstream and not hosts and not gpu"
+	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile -m "not slow and not upstream and not hosts and not gpu"
 
 test-slow: $(VENV)/test.installed
 	$(BIN)/python -m pytest -m slow --timeout=1800
