@@ -12,7 +12,7 @@ demo: $(VENV)/demo.installed
 	$(BIN)/rmsprop fit examples/quadratic.csv "y = a*x**2 + b*x + c" --out demo
 
 test: lint $(VENV)/chromium.tried
-	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile -m "not slow and not upstream and not hosts and not gpu"
+	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder -m "not slow and not upstream and not hosts and not gpu"
 
 test-slow: $(VENV)/test.installed
 	$(BIN)/python -m pytest -m slow --timeout=1800
