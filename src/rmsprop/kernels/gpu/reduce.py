@@ -7,12 +7,11 @@ tl: Any = None  # triton.language
 load: Any = None
 part: Any = None
 combine: Any = None
-SQUARES = False
 SIZE = TILE = 0  # as in `sweep`
 
 
 def reduce(table: Any, arrays: Any, tiles: Any, results: Any, tensors: Any) -> None:
-    """Take the sum of a tile's squares in double precision (SQUARES), or its largest magnitude, infinity if there is NaN.
+    """Take one number of a tile, by `part`: the sum of its squares, or its largest magnitude.
 
     Args:
         table: as for `sweep`; the sizes are read.
@@ -33,7 +32,7 @@ def reduce(table: Any, arrays: Any, tiles: Any, results: Any, tensors: Any) -> N
 
 
 def sum_of_squares(x: Any) -> Any:
-    """Return the sum of the squares of a tile."""
+    """Return the sum of the squares of a tile, in double precision."""
     wide = x.to(tl.float64)
     return tl.reduce(wide * wide, 0, combine)
 
